@@ -1,0 +1,93 @@
+"""Files are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from minicube._errors import InputError
+
+__all__ = ["read_json", "replacing", "write_json", "write_text"]
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that replaces it when the block succeeds.
+
+    Args:
+        path: The file to write. Its folder is made when missing.
+        overwrite: False refuses to replace an existing file.
+
+    Raises:
+        InputError: The file exists and must not be replaced, or its folder cannot be
+            written to.
+    """
+    if not overwrite and path.exists():
+        raise InputError(
+            f"{path} already exists.",
+            hint="choose another output, or leave out --no-clobber to replace it",
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The full name comes last: writers choose the format by its ending.
+        handle, name = tempfile.mkstemp(prefix=".part-", suffix=f"-{path.name}", dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        _give_usual_permissions(temporary)
+        try:
+            temporary.replace(path)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str, *, overwrite: bool = True) -> None:
+    """Write ``text`` as UTF-8 with plain line ends, whole or not at all."""
+    with replacing(path, overwrite=overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any, *, overwrite: bool = True) -> None:
+    """Write ``value`` as indented JSON; a NaN in it is an error, never a token."""
+    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
+    write_text(path, text + "\n", overwrite=overwrite)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: The file is missing, unreadable or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not a readable JSON file.", found=str(error)) from error
+
+
+def _give_usual_permissions(path: Path) -> None:
+    """Undo mkstemp's owner-only mode: an output is an ordinary file."""
+    if os.name == "posix":
+        mask = os.umask(0)
+        os.umask(mask)
+        path.chmod(0o666 & ~mask)
+
+
+def _cannot_write(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"{path} cannot be written.",
+        found=error.strerror or str(error),
+        hint="choose an output folder that exists, is yours to write to, and has space",
+    )
