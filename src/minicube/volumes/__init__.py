@@ -1,0 +1,44 @@
+"""A Case made ready and cut up: resample, crop, normalise, minicubes, the on-disk store."""
+
+from minicube.volumes.box import Box, Shape, bounding_box
+from minicube.volumes.partition import (
+    REPORT_MINICUBE,
+    REPORT_REGION,
+    ContextPlacement,
+    CroppedRegion,
+    Minicube,
+    composite,
+    concatenate,
+    partition,
+    region_around,
+)
+from minicube.volumes.prepare import Frame, Prepared, normalise, prepare, restore
+from minicube.volumes.resample import NETWORK_SPACING, resample, resample_labels
+from minicube.volumes.store import BRAIN, StoredCase, open_stored, store_one
+
+__all__ = [
+    "BRAIN",
+    "NETWORK_SPACING",
+    "REPORT_MINICUBE",
+    "REPORT_REGION",
+    "Box",
+    "ContextPlacement",
+    "CroppedRegion",
+    "Frame",
+    "Minicube",
+    "Prepared",
+    "Shape",
+    "StoredCase",
+    "bounding_box",
+    "composite",
+    "concatenate",
+    "normalise",
+    "open_stored",
+    "partition",
+    "prepare",
+    "region_around",
+    "resample",
+    "resample_labels",
+    "restore",
+    "store_one",
+]
