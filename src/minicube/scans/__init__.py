@@ -1,16 +1,46 @@
 """What is on disk, and back: scans, layouts, label schemes, geometry."""
 
 from minicube.scans.case import Case, Sequence
-from minicube.scans.geometry import Geometry
+from minicube.scans.conversion import ConversionReport, convert_dataset
+from minicube.scans.geometry import Geometry, StoredForm
 from minicube.scans.labels import NETWORK_SCHEME, LabelMap, LabelScheme, Region, Tissue
+from minicube.scans.layouts import CaseFiles, Layout, VolumeInFile, find_cases
+from minicube.scans.nifti import (
+    read_labels,
+    read_volume,
+    read_volumes_4d,
+    stated_scheme,
+    write_label_map,
+    write_volume,
+    write_volumes_4d,
+)
+from minicube.scans.reading import load_case
+from minicube.scans.writing import describe_dataset, write_case
 
 __all__ = [
     "NETWORK_SCHEME",
     "Case",
+    "CaseFiles",
+    "ConversionReport",
     "Geometry",
     "LabelMap",
     "LabelScheme",
+    "Layout",
     "Region",
     "Sequence",
+    "StoredForm",
     "Tissue",
+    "VolumeInFile",
+    "convert_dataset",
+    "describe_dataset",
+    "find_cases",
+    "load_case",
+    "read_labels",
+    "read_volume",
+    "read_volumes_4d",
+    "stated_scheme",
+    "write_case",
+    "write_label_map",
+    "write_volume",
+    "write_volumes_4d",
 ]

@@ -10,9 +10,31 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Geometry"]
+__all__ = ["Geometry", "StoredForm"]
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class StoredForm:
+    """Spatial fields of a NIfTI header as they lie in it, so that they go back bit by bit.
+
+    A quaternion does not survive the way through a matrix to the last bit, and a file may
+    carry two forms that differ: only the affine counts for us, but both belong to the file.
+
+    Args:
+        version: Of NIfTI, 1 or 2.
+        pixdim: The first four entries: handedness of the quaternion form, then spacing, mm.
+        quaternion: b, c, d.
+        offset: Of the quaternion form, mm.
+        units: The header's ``xyzt_units``.
+    """
+
+    version: int
+    pixdim: tuple[float, ...]
+    quaternion: tuple[float, ...]
+    offset: tuple[float, ...]
+    units: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,28 +49,30 @@ class Geometry:
         affine: File voxel index to scanner coordinates, mm, ``(4, 4)``.
         qform_code: NIfTI code of the quaternion form (0–4).
         sform_code: NIfTI code of the affine form (0–4).
+        stored: What else the file's header says of its place; None for a grid made here.
     """
 
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
     qform_code: int = 1
     sform_code: int = 1
+    stored: StoredForm | None = None
 
     @cached_property
     def orientation(self) -> NDArray[np.float64]:
         """nibabel orientation array, file → RAS+, ``(3, 2)``."""
-        found: NDArray[np.float64] = nib.orientations.io_orientation(self.affine)  # type: ignore[no-untyped-call]
+        found: NDArray[np.float64] = nib.orientations.io_orientation(self.affine)
         return found
 
     @property
     def axis_codes(self) -> str:
         """Where the file's axes point, e.g. ``LPS``."""
-        return "".join(nib.orientations.ornt2axcodes(self.orientation))  # type: ignore[no-untyped-call]
+        return "".join(nib.orientations.ornt2axcodes(self.orientation))
 
     @cached_property
     def ras_affine(self) -> NDArray[np.float64]:
         """RAS+ voxel index to scanner coordinates, mm, ``(4, 4)``."""
-        flip: NDArray[np.float64] = nib.orientations.inv_ornt_aff(self.orientation, self.shape)  # type: ignore[no-untyped-call]
+        flip: NDArray[np.float64] = nib.orientations.inv_ornt_aff(self.orientation, self.shape)
         return np.asarray(self.affine @ flip, np.float64)
 
     @property
@@ -67,14 +91,14 @@ class Geometry:
 
     def to_ras(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
         """Reorder an array on the file's grid, ``shape``, to RAS+. A view where possible."""
-        moved: NDArray[Scalar] = nib.orientations.apply_orientation(array, self.orientation)  # type: ignore[no-untyped-call]
+        moved: NDArray[Scalar] = nib.orientations.apply_orientation(array, self.orientation)
         return moved
 
     def from_ras(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
         """Reorder a RAS+ array back to the file's grid; the inverse of :meth:`to_ras`."""
         ras = np.array([[0, 1], [1, 1], [2, 1]], np.float64)
-        way = nib.orientations.ornt_transform(ras, self.orientation)  # type: ignore[no-untyped-call]
-        moved: NDArray[Scalar] = nib.orientations.apply_orientation(array, way)  # type: ignore[no-untyped-call]
+        way = nib.orientations.ornt_transform(ras, self.orientation)
+        moved: NDArray[Scalar] = nib.orientations.apply_orientation(array, way)
         return moved
 
     def matches(self, other: Geometry, *, tolerance_mm: float = 0.1) -> bool:
@@ -85,3 +109,14 @@ class Geometry:
         homogeneous = np.vstack([corners, np.ones(corners.shape[1])])
         apart = (self.affine - other.affine) @ homogeneous
         return bool(np.abs(apart[:3]).max() <= tolerance_mm)
+
+    def ras_grid(self) -> Geometry:
+        """Return the grid of the RAS+ arrays, for comparing files of different axis order."""
+        return Geometry(self.ras_shape, self.ras_affine)
+
+    def in_words(self) -> str:
+        """Return shape, spacing and affine for a message."""
+        shape = " × ".join(map(str, self.shape))
+        spacing = " × ".join(f"{mm:.3g}" for mm in np.linalg.norm(self.affine[:3, :3], axis=0))
+        rows = "; ".join(" ".join(f"{value:.4g}" for value in row) for row in self.affine[:3])
+        return f"{shape} voxels of {spacing} mm, affine [{rows}]"

@@ -1,0 +1,96 @@
+"""What must be true of four sequences before they make a case, in words a clinician uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicube._errors import InputError
+from minicube.scans.case import Sequence
+from minicube.scans.geometry import Geometry
+
+__all__ = ["check_complete", "check_same_grid", "check_skull_off", "check_values"]
+
+# Adult brains with their fluid measure 1.0 to 2.0 litres, heads 3.5 and more.
+_LARGEST_BRAIN_LITRES: Final = 2.4
+# A volume cropped close to a stripped brain is still a third air.
+_FULLEST_VOLUME: Final = 0.9
+_FULL_MATTERS_LITRES: Final = 0.3
+
+_STRIP: Final = "remove the skull first (brain extraction), then give the stripped scans"
+
+
+def check_complete(identity: str, sequences: Mapping[Sequence, object]) -> None:
+    """Refuse a case without all four sequences."""
+    missing = [s for s in Sequence if s not in sequences]
+    if missing:
+        raise InputError(
+            f"{identity}: a sequence is missing."
+            if len(missing) == 1
+            else f"{identity}: {len(missing)} sequences are missing.",
+            expected="T1, T1 with contrast, T2 and FLAIR",
+            found="no " + ", no ".join(f"{s.label} ({s.value})" for s in missing),
+            hint="add the missing scan; `minicube data list` shows what is recognised",
+        )
+
+
+def check_values(name: str, image: NDArray[np.float32]) -> None:
+    """Refuse a volume with values that are no numbers, or with nothing in it."""
+    # A sum is NaN or infinite when a value is, and is much quicker than looking at each.
+    with np.errstate(all="ignore"):
+        suspicious = not np.isfinite(image.sum(dtype=np.float64))
+    if suspicious:
+        bad = int(np.count_nonzero(~np.isfinite(image)))
+        raise InputError(
+            f"{name} holds values that are not numbers (NaN or infinite).",
+            found=f"{bad:,} of {image.size:,} voxels",
+            hint="export the scan again, or set these voxels to 0 if they are background",
+        )
+    if not image.any():
+        raise InputError(
+            f"{name} is empty: every voxel is 0.", hint="export the scan again, or leave it out"
+        )
+
+
+def check_same_grid(grids: Mapping[str, Geometry]) -> None:
+    """Refuse volumes that do not lie on the grid of the first, axis order apart."""
+    (first, grid), *others = grids.items()
+    for name, other in others:
+        if not grid.ras_grid().matches(other.ras_grid()):
+            raise InputError(
+                f"{first} and {name} lie on different grids.",
+                expected=f"{grid.in_words()} as {first}",
+                found=f"{other.in_words()} in {name}",
+                hint="register all sequences to one of them and resample them to its grid first",
+            )
+
+
+def check_skull_off(identity: str, brain: NDArray[np.bool_], geometry: Geometry) -> None:
+    """Refuse a head: more signal than a brain has, or no empty background around it.
+
+    Args:
+        identity: For the message.
+        brain: Every voxel that any sequence shows, holes filled.
+        geometry: Of the files.
+    """
+    voxel = abs(float(np.linalg.det(geometry.affine[:3, :3]))) / 1e6
+    share = np.count_nonzero(brain) / brain.size
+    litres = share * brain.size * voxel
+    problem = f"{identity}: the skull is still on."
+    if litres > _LARGEST_BRAIN_LITRES:
+        raise InputError(
+            problem,
+            expected=f"a brain alone, at most {_LARGEST_BRAIN_LITRES:g} litres, with 0 around it",
+            found=f"{litres:.1f} litres that are not 0, which is how it was noticed",
+            hint=_STRIP,
+        )
+    if share > _FULLEST_VOLUME and litres > _FULL_MATTERS_LITRES:
+        raise InputError(
+            problem,
+            expected="a brain alone, with 0 around it",
+            found=f"{share:.0%} of the volume is not 0, which is how it was noticed",
+            hint=_STRIP,
+        )

@@ -1,0 +1,383 @@
+"""NIfTI files: volumes and label maps in, and out again on the same grid."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+
+import numpy as np
+from isal import igzip, isal_zlib
+from numpy.typing import NDArray
+
+from minicube._errors import InputError
+from minicube._files import read_json, replacing, write_json
+from minicube.scans._header import (
+    LABEL_INTENT,
+    Header,
+    header_bytes,
+    header_size,
+    parse_header,
+)
+from minicube.scans.geometry import Geometry
+from minicube.scans.labels import LabelMap, LabelScheme
+
+__all__ = [
+    "read_header",
+    "read_labels",
+    "read_volume",
+    "read_volumes_4d",
+    "sidecar_of",
+    "stated_scheme",
+    "stem_of",
+    "write_label_map",
+    "write_volume",
+    "write_volumes_4d",
+]
+
+_ENDINGS: Final = (".nii.gz", ".nii")
+_WRITTEN_BY: Final = "minicube labels; research use only"
+_CHUNK: Final = 1 << 20  # voxels converted at a time: the raw values never lie in memory whole
+
+Convert = Callable[[Header, NDArray[Any]], NDArray[Any]]
+
+
+def read_header(path: Path) -> Header:
+    """Read and check the header alone.
+
+    Raises:
+        InputError: The file is missing, unreadable, or its header is damaged.
+    """
+    with _opened(path) as stream:
+        return _header_of(path, stream)
+
+
+def read_volume(path: Path) -> tuple[NDArray[np.float32], Geometry]:
+    """Read a 3-D scan.
+
+    Args:
+        path: NIfTI-1 or -2, gzipped or not, of either byte order.
+
+    Returns:
+        Intensities in the file's axis order, scaled as its header says, and its grid.
+
+    Raises:
+        InputError: The file cannot be read, is damaged, or is not one 3-D volume.
+    """
+    volumes, geometry = read_volumes_4d(path, 1)
+    return volumes[0], geometry
+
+
+def read_volumes_4d(path: Path, count: int) -> tuple[list[NDArray[np.float32]], Geometry]:
+    """Read a file that holds ``count`` volumes.
+
+    Args:
+        path: As for :func:`read_volume`.
+        count: Volumes that must be in it.
+
+    Returns:
+        The volumes, each in the file's axis order, and their grid.
+
+    Raises:
+        InputError: The file cannot be read, is damaged, or holds another number of volumes.
+    """
+
+    def convert(header: Header, raw: NDArray[Any]) -> NDArray[np.float32]:
+        # Values too large for 32 bits become infinite and are complained about as such.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if header.slope == 1 and header.inter == 0:
+                return raw.astype(np.float32)
+            return (raw * np.float64(header.slope) + header.inter).astype(np.float32)
+
+    arrays, header = _read(path, count, np.dtype(np.float32), convert)
+    return arrays, header.geometry
+
+
+def read_labels(path: Path, scheme: LabelScheme) -> tuple[LabelMap, Geometry]:
+    """Read a label map.
+
+    Args:
+        path: As for :func:`read_volume`.
+        scheme: What its values stand for.
+
+    Returns:
+        Labels in the file's axis order, and their grid.
+
+    Raises:
+        InputError: The file cannot be read, holds fractions, or values outside the scheme.
+    """
+
+    def convert(header: Header, raw: NDArray[Any]) -> NDArray[np.uint8]:
+        values = raw
+        if header.slope != 1 or header.inter != 0:
+            with np.errstate(over="ignore", invalid="ignore"):
+                values = raw * np.float64(header.slope) + header.inter
+        if values.dtype.kind == "f" and not (values == np.rint(values)).all():
+            raise InputError(
+                f"{path} is not a label map: it holds values that are not whole numbers.",
+                expected=f"0 and {scheme.legend()}",
+                hint="a label map must be resampled with nearest neighbours, "
+                "never with interpolation",
+            )
+        low, high = values.min(), values.max()
+        if low < 0 or high > 255:
+            raise _outside(path, scheme, f"values from {low:g} to {high:g}")
+        return values.astype(np.uint8)
+
+    (array,), header = _read(path, 1, np.dtype(np.uint8), convert)
+    try:
+        return LabelMap(array, scheme), header.geometry
+    except InputError as error:
+        raise _outside(path, scheme, error.found) from error
+
+
+def stated_scheme(path: Path) -> LabelScheme | None:
+    """Return the label scheme that a file or its JSON sidecar states, as those written here do.
+
+    Args:
+        path: A NIfTI file. One that cannot be read states nothing.
+
+    Raises:
+        InputError: The sidecar names a scheme that does not exist, or another than the header.
+    """
+    written = None
+    with contextlib.suppress(InputError):
+        header = read_header(path)
+        if header.description == _WRITTEN_BY and header.intent[1] == LABEL_INTENT:
+            written = header.intent[0]
+    beside: Any = None
+    sidecar = sidecar_of(path)
+    if sidecar.is_file():
+        with contextlib.suppress(InputError):
+            content = read_json(sidecar)
+            beside = content.get("label_scheme") if isinstance(content, dict) else None
+    if written is not None and beside is not None and written != beside:
+        raise InputError(
+            f"{path} and {sidecar.name} state different label schemes.",
+            found=f"{written} in the header, {beside} in {sidecar.name}",
+            hint="delete the wrong statement, or name the scheme with a flag",
+        )
+    name = written or beside
+    if name is None:
+        return None
+    if name not in list(LabelScheme):
+        raise InputError(
+            f"{path} states a label scheme that minicube does not know.",
+            expected="one of " + ", ".join(LabelScheme),
+            found=str(name),
+        )
+    return LabelScheme(name)
+
+
+def write_label_map(
+    path: Path, labels: LabelMap, geometry: Geometry, *, overwrite: bool = True
+) -> None:
+    """Write a label map whose scheme is stated in its header and in a JSON file beside it.
+
+    Args:
+        path: Ends in ``.nii`` or ``.nii.gz``.
+        labels: In the file's axis order, of shape ``geometry.shape``.
+        geometry: The grid, usually that of the scan the labels belong to.
+        overwrite: False refuses to replace either file.
+
+    Raises:
+        InputError: A file cannot be written or must not be replaced.
+    """
+    sidecar = sidecar_of(path)
+    if not overwrite and sidecar.exists():
+        raise InputError(
+            f"{sidecar} already exists.",
+            hint="choose another output, or leave out --no-clobber to replace it",
+        )
+    head = header_bytes(
+        geometry,
+        labels.array.dtype,
+        intent=(labels.scheme.value, LABEL_INTENT),
+        description=_WRITTEN_BY,
+        companion=sidecar.name,
+    )
+    _write(path, head, [labels.array], overwrite=overwrite)
+    note = {
+        "label_scheme": labels.scheme.value,
+        "labels": {str(value): tissue.value for value, tissue in labels.scheme.tissues.items()},
+        "note": "written by minicube; research use only, not a medical device",
+    }
+    write_json(sidecar, note)
+
+
+def write_volume(
+    path: Path, array: NDArray[np.float32], geometry: Geometry, *, overwrite: bool = True
+) -> None:
+    """Write a 3-D scan: as whole numbers when it holds nothing else, else as float32.
+
+    Args:
+        path: Ends in ``.nii`` or ``.nii.gz``.
+        array: Intensities in the file's axis order, of shape ``geometry.shape``.
+        geometry: The grid.
+        overwrite: False refuses to replace an existing file.
+
+    Raises:
+        InputError: The file cannot be written or must not be replaced.
+    """
+    write_volumes_4d(path, [array], geometry, overwrite=overwrite)
+
+
+def write_volumes_4d(
+    path: Path, arrays: list[NDArray[np.float32]], geometry: Geometry, *, overwrite: bool = True
+) -> None:
+    """Write several volumes of one grid into one 4-D file (one volume: 3-D).
+
+    Args:
+        path: Ends in ``.nii`` or ``.nii.gz``.
+        arrays: In the order they shall have, each as for :func:`write_volume`.
+        geometry: The grid of all.
+        overwrite: False refuses to replace an existing file.
+
+    Raises:
+        InputError: The file cannot be written or must not be replaced.
+    """
+    dtype = np.result_type(*(_smallest_type(array) for array in arrays))
+    head = header_bytes(geometry, dtype, len(arrays))
+    _write(path, head, [array.astype(dtype) for array in arrays], overwrite=overwrite)
+
+
+def stem_of(path: Path) -> str:
+    """The file's name without ``.nii`` or ``.nii.gz``."""
+    return path.name.removesuffix(".gz").removesuffix(".nii")
+
+
+def sidecar_of(path: Path) -> Path:
+    """The JSON file beside a NIfTI file."""
+    return path.with_name(f"{stem_of(path)}.json")
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file, unpacked when it is packed, whatever its name says."""
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "nothing there"
+        raise InputError(f"{path} is not a file.", found=found)
+    try:
+        with path.open("rb") as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            if not packed:
+                yield raw
+                return
+            with igzip.IGzipFile(fileobj=raw, mode="rb") as stream:  # type: ignore[no-untyped-call]
+                yield cast(BinaryIO, stream)
+    except EOFError as error:
+        raise InputError(
+            f"{path} breaks off: the compressed file is not whole.",
+            hint="copy or download it again",
+        ) from error
+    except (isal_zlib.error, zlib.error, gzip.BadGzipFile) as error:  # type: ignore[misc]  # isal has no stub for it
+        raise InputError(
+            f"{path} is damaged: it cannot be unpacked (gzip).",
+            found=str(error),
+            hint="copy or download it again",
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read.", found=error.strerror or str(error)) from error
+
+
+def _header_of(path: Path, stream: BinaryIO) -> Header:
+    start = stream.read(4)
+    return parse_header(path, start + stream.read(header_size(path, start) - len(start)))
+
+
+def _read(
+    path: Path,
+    count: int,
+    dtype: np.dtype[Any],
+    convert: Convert,
+) -> tuple[list[NDArray[Any]], Header]:
+    """Read, convert and check as many volumes as the file must have."""
+    with _opened(path) as stream:
+        header = _header_of(path, stream)
+        if header.volumes != count:
+            raise InputError(
+                f"{path} does not hold the number of volumes it should.",
+                expected="one 3-D volume" if count == 1 else f"{count} volumes, one a sequence",
+                found=f"{header.volumes} volume" + "s" * (header.volumes != 1),
+                hint="give a folder with one file a sequence, or a 4-D file with all of them",
+            )
+        _fill(path, stream, memoryview(bytearray(header.offset - header.size)))
+        arrays = []
+        for _ in range(count):
+            flat = np.empty(header.voxels, dtype)
+            _read_volume_into(path, stream, header, flat, convert)
+            arrays.append(flat.reshape(header.geometry.shape, order="F"))
+        if stream.read(1):
+            raise InputError(
+                f"{path} holds more data than its header declares.",
+                hint="header and voxels do not belong together: export the scan again",
+            )
+    return arrays, header
+
+
+def _read_volume_into(
+    path: Path,
+    stream: BinaryIO,
+    header: Header,
+    flat: NDArray[Any],
+    convert: Convert,
+) -> None:
+    raw = np.empty(min(_CHUNK, header.voxels), header.dtype)
+    for start in range(0, header.voxels, _CHUNK):
+        part = raw[: min(_CHUNK, header.voxels - start)]
+        _fill(path, stream, part.view(np.uint8).data)
+        flat[start : start + len(part)] = convert(header, part)
+
+
+def _fill(path: Path, stream: BinaryIO, buffer: memoryview) -> None:
+    """Read until the buffer is full."""
+    position = 0
+    while position < len(buffer):
+        got = stream.readinto(buffer[position:])  # type: ignore[attr-defined]
+        if not got:
+            raise InputError(
+                f"{path} breaks off: it holds fewer voxels than its header declares.",
+                hint="copy or export the file again",
+            )
+        position += got
+
+
+def _smallest_type(array: NDArray[np.float32]) -> np.dtype[Any]:
+    with np.errstate(invalid="ignore"):
+        whole = bool((array == np.rint(array)).all()) and bool(np.isfinite(array).all())
+    if whole:
+        low, high = float(array.min()), float(array.max())
+        for name in ("<i2", "<i4"):
+            limits = np.iinfo(name)
+            if limits.min <= low and high <= limits.max:
+                return np.dtype(name)
+    return np.dtype("<f4")
+
+
+def _write(path: Path, head: bytes, arrays: list[NDArray[Any]], *, overwrite: bool) -> None:
+    if not path.name.endswith(_ENDINGS):
+        raise InputError(
+            f"{path} is no name for a NIfTI file.", expected="a name that ends in .nii.gz or .nii"
+        )
+    data = b"".join([head, *(array.tobytes(order="F") for array in arrays)])
+    if path.name.endswith(".gz"):
+        # No time and no name inside: equal content gives equal files.
+        data = igzip.compress(data, 3, mtime=0)
+    with replacing(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(data)
+
+
+def _outside(path: Path, scheme: LabelScheme, found: str) -> InputError:
+    hint = "name the scheme of this file with --labels (evaluate: --reference-labels)"
+    if scheme is LabelScheme.BRATS2023:
+        hint += "; post-treatment scans of BraTS 2024 are brats2024"
+    return InputError(
+        f"{path} holds label values that the scheme {scheme.value} does not have.",
+        expected=f"0 and {scheme.legend()}",
+        found=found,
+        hint=hint,
+    )
