@@ -1,0 +1,137 @@
+"""The report of one case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+
+from minicube.reporting.colours import as_hex
+from minicube.reporting.html import page, picture_source
+from minicube.reporting.planes import Panel, View, render_planes, view_of
+from minicube.scans import Case, LabelMap, Region, Sequence
+
+if TYPE_CHECKING:
+    from minicube.evaluation import CaseScores
+
+__all__ = ["case_report"]
+
+_SHOWN = (Sequence.T2F, Sequence.T1C)
+
+
+@dataclass(frozen=True)
+class _Picture:
+    source: Markup
+    width: int
+    height: int
+    caption: str
+    alt: str
+
+
+def case_report(
+    case: Case,
+    labels: LabelMap,
+    *,
+    scores: CaseScores | None,
+    provenance: Mapping[str, str],
+) -> str:
+    """Return the report of one case: pictures, volumes, and scores where there are any.
+
+    Args:
+        case: In RAS+. With ``scores``, its reference is drawn beside the labels.
+        labels: What was found, on the case's grid.
+        scores: How that agrees with the reference.
+        provenance: What made the labels: names to values, shown as they are.
+
+    Returns:
+        One HTML page that needs no other file.
+    """
+    view = view_of(case, labels)
+    return page(
+        "case.html.j2",
+        identity=case.identity,
+        warnings=case.warnings,
+        overview=_overview(case, view),
+        sequences=[_sequence(case, labels, scores, sequence, view) for sequence in _SHOWN],
+        tissues=_tissues(case, labels),
+        regions=_regions(case, labels),
+        scheme=labels.scheme,
+        score_rows=[] if scores is None else _score_rows(scores),
+        score_notes=() if scores is None else (scores.policy.words(), *scores.notes),
+        facts={**provenance, "grid": _grid(case), "label scheme": labels.scheme.value},
+    )
+
+
+def _overview(case: Case, view: View) -> list[_Picture]:
+    """The four sequences in the axial plane."""
+    return [
+        _picture(render_planes(case, None, sequence=sequence, view=view)[0], sequence.label, "")
+        for sequence in Sequence
+    ]
+
+
+def _sequence(
+    case: Case, labels: LabelMap, scores: CaseScores | None, sequence: Sequence, view: View
+) -> dict[str, Any]:
+    layers: dict[str, LabelMap | None] = {"without labels": None, "with labels": labels}
+    if scores is not None and case.reference is not None:
+        layers["with the reference"] = case.reference
+    rows = []
+    for layer, over in layers.items():
+        panels = render_planes(case, over, sequence=sequence, view=view)
+        captions = (f"{panel.plane}, {panel.position}" for panel in panels)
+        pictures = [_picture(p, c, layer) for p, c in zip(panels, captions, strict=True)]
+        rows.append({"layer": layer, "pictures": pictures})
+    return {"label": sequence.label, "rows": rows}
+
+
+def _picture(panel: Panel, caption: str, layer: str) -> _Picture:
+    width, height = panel.image.size
+    alt = ", ".join(filter(None, (caption, panel.plane, panel.position, layer)))
+    return _Picture(picture_source(panel.image), width, height, caption, alt)
+
+
+def _tissues(case: Case, labels: LabelMap) -> list[dict[str, Any]]:
+    counts = np.bincount(labels.array.ravel(order="K"), minlength=256)
+    return [
+        {
+            "colour": as_hex(tissue),
+            "name": tissue.value,
+            "value": value,
+            "ml": float(counts[value]) * _voxel_ml(case),
+        }
+        for value, tissue in labels.scheme.tissues.items()
+    ]
+
+
+def _regions(case: Case, labels: LabelMap) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": region.value,
+            "title": region.title,
+            "ml": int(np.count_nonzero(labels.region(region))) * _voxel_ml(case),
+        }
+        for region in Region
+    ]
+
+
+def _score_rows(scores: CaseScores) -> list[dict[str, Any]]:
+    regions = {f"{region.value} {region.title}": s for region, s in scores.regions.items()}
+    classes = {tissue.value: s for tissue, s in scores.classes.items()}
+    return [
+        {"name": name, "score": score, "counts": score.counts}
+        for name, score in {**regions, **classes}.items()
+    ]
+
+
+def _grid(case: Case) -> str:
+    shape = " × ".join(map(str, case.geometry.shape))
+    spacing = " × ".join(f"{mm:.3g}" for mm in case.spacing)
+    return f"{shape} voxels ({case.geometry.axis_codes} on disk), {spacing} mm in RAS+ order"
+
+
+def _voxel_ml(case: Case) -> float:
+    return float(np.prod(case.spacing)) / 1000

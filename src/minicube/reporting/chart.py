@@ -1,0 +1,132 @@
+"""A line chart as inline SVG: no library, no script, follows the page's light or dark colours."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from markupsafe import Markup
+
+__all__ = ["Series", "line_chart"]
+
+_WIDTH: Final = 520
+_HEIGHT: Final = 280
+_LEFT: Final = 40
+_RIGHT: Final = 80
+_TOP: Final = 14
+_BOTTOM: Final = 44
+_LINE: Final = 15
+_DOTS_UP_TO: Final = 40
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line.
+
+    Args:
+        name: Stands at its end.
+        points: Pairs (x, y), finite, x rising.
+    """
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+
+
+def line_chart(
+    series: Sequence[Series], *, title: str, x_title: str, y_top: float | None = None
+) -> Markup:
+    """Draw lines over a shared x axis; both axes begin at 0.
+
+    Args:
+        series: At most four, drawn in the page's colours 1 to 4; empty ones are left out.
+        title: What the chart shows, read out to those who cannot see it.
+        x_title: What stands under the x axis.
+        y_top: Upper end of the y axis; by default just above the largest value.
+    """
+    points = [point for line in series for point in line.points]
+    x_ticks = _ticks(max((x for x, _ in points), default=1))
+    y_ticks = _ticks(y_top or max((y for _, y in points), default=1))
+    frame = _Frame(max((x for x, _ in points), default=0) or x_ticks[-1], y_ticks[-1])
+    parts = [
+        Markup('<svg class="chart" viewBox="0 0 {} {}" role="img"><title>{}</title>').format(
+            _WIDTH, _HEIGHT, title
+        )
+    ]
+    parts += [_y_tick(frame, tick) for tick in y_ticks]
+    parts += [_x_tick(frame, tick) for tick in x_ticks if tick <= frame.x_end]
+    parts.append(
+        Markup('<text class="axis" x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
+            frame.x(frame.x_end / 2), _HEIGHT - 6, x_title
+        )
+    )
+    drawn = [(number, line) for number, line in enumerate(series, 1) if line.points]
+    heights = _apart([frame.y(line.points[-1][1]) for _, line in drawn])
+    parts += [
+        _line(frame, number, line, label_at)
+        for (number, line), label_at in zip(drawn, heights, strict=True)
+    ]
+    return Markup("").join((*parts, Markup("</svg>")))
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Values to SVG coordinates."""
+
+    x_end: float
+    y_end: float
+
+    def x(self, value: float) -> float:
+        return _LEFT + value / self.x_end * (_WIDTH - _LEFT - _RIGHT)
+
+    def y(self, value: float) -> float:
+        return _HEIGHT - _BOTTOM - value / self.y_end * (_HEIGHT - _TOP - _BOTTOM)
+
+
+def _line(frame: _Frame, number: int, line: Series, label_at: float) -> Markup:
+    places = [(frame.x(x), frame.y(y)) for x, y in line.points]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    drawn = Markup('<g class="series-{}"><polyline points="{}"/>').format(number, path)
+    if len(places) <= _DOTS_UP_TO:
+        dots = (Markup('<circle cx="{:.1f}" cy="{:.1f}" r="3"/>').format(x, y) for x, y in places)
+        drawn += Markup("").join(dots)
+    label = Markup('<text x="{:.1f}" y="{:.1f}" dominant-baseline="middle">{}</text></g>')
+    return drawn + label.format(places[-1][0] + 9, label_at, line.name)
+
+
+def _y_tick(frame: _Frame, tick: float) -> Markup:
+    return Markup(
+        '<line class="grid" x1="{}" x2="{}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        '<text class="axis" x="{}" y="{y:.1f}" text-anchor="end" dominant-baseline="middle">'
+        "{}</text>"
+    ).format(_LEFT, _WIDTH - _RIGHT, _LEFT - 8, f"{tick:g}", y=frame.y(tick))
+
+
+def _x_tick(frame: _Frame, tick: float) -> Markup:
+    return Markup('<text class="axis" x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
+        frame.x(tick), _HEIGHT - _BOTTOM + 18, f"{tick:,.10g}"
+    )
+
+
+def _ticks(largest: float) -> list[float]:
+    """Round values from 0 to just above ``largest``, at most seven."""
+    if largest <= 0:
+        return [0.0, 1.0]
+    power = 10.0 ** math.floor(math.log10(largest))
+    step = next(power * part for part in (0.2, 0.5, 1, 2) if largest / (power * part) <= 5)
+    return [step * i for i in range(math.ceil(round(largest / step, 9)) + 1)]
+
+
+def _apart(heights: Sequence[float]) -> list[float]:
+    """Move labels down until none covers another, and up again from the lower edge."""
+    order = sorted(range(len(heights)), key=lambda i: heights[i])
+    placed = list(heights)
+    for above, below in itertools.pairwise(order):
+        placed[below] = max(placed[below], placed[above] + _LINE)
+    lowest = float(_HEIGHT - _BOTTOM)
+    for i in reversed(order):
+        placed[i] = min(placed[i], lowest)
+        lowest = placed[i] - _LINE
+    return placed
