@@ -52,15 +52,15 @@ FLAIR_RANGES: dict[Material, Range] = {
     Material.NECROSIS: (0.30, 2.40),
     Material.NON_ENHANCING: (1.10, 2.30),
     Material.ENHANCING: (1.20, 2.10),
-    Material.OEDEMA: (1.35, 2.30),
+    Material.OEDEMA: (1.26, 2.10),
 }
 # T2 lesions lie on the way from grey matter (0) to fluid (1).
 T2_WAY: dict[Material, Range] = {
     Material.HYPERINTENSITY: (0.02, 0.25),
-    Material.NECROSIS: (0.40, 1.20),
-    Material.NON_ENHANCING: (0.20, 0.85),
+    Material.NECROSIS: (0.45, 1.50),
+    Material.NON_ENHANCING: (0.25, 1.00),
     Material.ENHANCING: (0.10, 0.55),
-    Material.OEDEMA: (0.15, 0.65),
+    Material.OEDEMA: (0.15, 0.70),
     Material.CHOROID: (0.10, 0.80),
 }
 # Typical strength of coarse and of fine mottling inside a part of the tumour.
@@ -82,7 +82,7 @@ def draw_palette(rng: np.random.Generator) -> Palette:
     for part in MOTTLE:  # before contrast agent, both are T1-weighted images of one tissue
         t1c[part] = t1n[part] * rng.uniform(0.92, 1.12)
     t1c[Material.NECROSIS] *= rng.uniform(1.0, 1.25)
-    t1c[Material.ENHANCING] = 1.15 + rng.gamma(2.2, 0.32)
+    t1c[Material.ENHANCING] = 1.15 + rng.gamma(2.0, 0.27)
     t2f = _draw(rng, FLAIR_RANGES)
     return {
         Sequence.T1N: t1n,

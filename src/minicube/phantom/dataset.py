@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from minicube.phantom.generator import PhantomSpec, make_phantom
-from minicube.scans import LabelScheme, Layout, write_case
+from minicube.scans import LabelScheme, Layout, describe_dataset, write_case
 
 __all__ = ["write_phantoms"]
 
@@ -27,6 +27,13 @@ def write_phantoms(
     Yields:
         The name of each case once it is written.
     """
+    yield from _written(spec, count, folder, layout, jobs)
+    describe_dataset(folder, layout, LabelScheme.BRATS2023)
+
+
+def _written(
+    spec: PhantomSpec, count: int, folder: Path, layout: Layout, jobs: int
+) -> Iterator[str]:
     if jobs == 1:
         for index in range(count):
             yield _write_one(spec, index, folder, layout)

@@ -65,6 +65,7 @@ def _vessels(head: Head, rng: np.random.Generator) -> Volume:
     tube = np.clip(1.6 - (one**2 + two**2) / width**2, 0, 1)
     around = np.clip(3 * head.csf * (head.ventricle < -2) - 0.2, 0, 1)
     around = np.maximum(around, rng.uniform(0, 0.5) * (head.depth < 4))
+    around = around * (head.depth > -2)  # none in skull and scalp
     found: Volume = tube * around
     return found
 

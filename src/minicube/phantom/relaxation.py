@@ -28,7 +28,7 @@ class Substance:
 
 AT_3_T: dict[Material, Substance] = {
     Material.WHITE: Substance(0.70, 1084, 69),
-    Material.GREY: Substance(0.80, 1820, 99),
+    Material.GREY: Substance(0.84, 1820, 99),
     Material.CSF: Substance(1.00, 4100, 1200),
     Material.VESSEL: Substance(0.25, 1900, 120, agent=0.9),
     Material.CHOROID: Substance(0.85, 1900, 180, agent=0.35),
@@ -46,12 +46,12 @@ RELAXIVITY = 4.5e-3  # gadolinium chelate, per ms and mmol/l
 
 def draw_palette(rng: np.random.Generator) -> Palette:
     """Draw relaxation times and timings, and compute what they look like."""
-    spread = 0.07
+    spread = 0.015  # small: grey and white matter differ little on FLAIR
     drawn = {
         material: replace(
             usual,
             t1=usual.t1 * np.exp(rng.normal(0, spread)),
-            t2=usual.t2 * np.exp(rng.normal(0, spread * (1 + 2 * (usual.t2 > 110)))),
+            t2=usual.t2 * np.exp(rng.normal(0, spread * (1 + 10 * (usual.t2 > 110)))),
             agent=usual.agent * np.exp(rng.normal(0, 0.4)),
         )
         for material, usual in AT_3_T.items()

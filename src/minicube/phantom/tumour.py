@@ -143,24 +143,31 @@ def _interior(focus: Growth, level: Volume, rng: np.random.Generator) -> tuple[V
     blobs = smooth_noise(rng, shape, rng.uniform(3.5, 8))
     grain = smooth_noise(rng, shape, rng.uniform(2.5, 5))
     mixed = 0.75 * blobs + 0.5 * grain
+    necrotic: Volume
     if focus.pattern is Pattern.NONE:
-        amount = rng.uniform(0, 1) ** 2
-        return np.zeros_like(level), np.clip(mixed + 2 * amount - 1, 0, 1)
+        necrotic = np.clip(mixed + 2 * rng.uniform(0, 1) ** 2 - 1, 0, 1)
+        return np.zeros_like(level), necrotic
     if focus.pattern is Pattern.PATCHY:
-        islands = np.clip(3 * (mixed - rng.uniform(0.2, 1.3)), 0, 1)
-        return islands, np.clip(2 * (blobs - rng.uniform(0, 1.5)), 0, 1)
-    thick = focus.radius * rng.uniform(0.12, 0.5)
+        necrotic = np.clip(2 * (blobs - rng.uniform(0, 1.5)), 0, 1)
+        islands: Volume = np.clip(3 * (mixed - rng.uniform(-0.1, 1.2)), 0, 1)
+        return islands, necrotic
+    thick = focus.radius * rng.uniform(0.15, 0.65)
     if focus.pattern is Pattern.SOLID:
         thick = focus.radius * rng.uniform(0.6, 1.1)
-    thickness = min(14.0, max(1.5, thick)) * np.exp(rng.uniform(0.2, 0.6) * blobs)
+    thickness = min(15.0, max(1.5, thick)) * np.exp(rng.uniform(0.2, 0.6) * blobs)
     rim: Volume = np.clip((thickness - level) / 1.2 + 0.5, 0, 1)
+    if focus.pattern is Pattern.RING and rng.random() < 0.3:  # tumour beyond the rim
+        beyond = rng.uniform(0.05, 0.3) * focus.radius * np.exp(0.5 * grain)
+        rim = np.clip((thickness + beyond - level) / 1.2 + 0.5, 0, 1)
+        rim *= np.clip((level - beyond) / 1.2 + 0.5, 0, 1)
     if rng.random() < 0.35:  # a rim with gaps
         gaps = smooth_noise(rng, shape, 7)
         rim *= np.clip(3 * (gaps + rng.uniform(0.2, 1.5)), 0, 1)
     if rng.random() < 0.35:  # septa and islands inside
         septa = np.clip(1.5 - np.abs(grain + 0.4 * blobs) / rng.uniform(0.1, 0.35), 0, 1)
         rim = np.maximum(rim, septa * np.clip(2 * (blobs + rng.uniform(-0.5, 0.8)), 0, 1))
-    return rim, np.clip(2 * (mixed + rng.uniform(-0.5, 1.5)), 0, 1)
+    necrotic = np.clip(2 * (mixed + rng.uniform(-0.5, 1.5)), 0, 1)
+    return rim, necrotic
 
 
 def _arrival(
