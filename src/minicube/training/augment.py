@@ -1,0 +1,108 @@
+"""Random changes to a training sample. MONAI's transforms; this file only chooses them.
+
+Every sequence is changed on its own, since scanners do not change all four alike, and what
+lies outside the brain is 0 again in the end, as it is in every prepared case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from monai.transforms import (
+    Compose,
+    Rand3DElasticd,
+    RandAdjustContrastd,
+    RandAffined,
+    RandBiasFieldd,
+    RandFlipd,
+    RandGaussianNoised,
+    RandGaussianSmoothd,
+    RandScaleIntensityd,
+    RandShiftIntensityd,
+    RandSimulateLowResolutiond,
+    Transform,
+)
+from numpy.typing import NDArray
+from torch import Tensor
+
+from minicube.scans import Sequence
+from minicube.training.config import Augmentation
+
+__all__ = ["Augment", "augmentation"]
+
+Augment = Callable[[NDArray[np.float32], NDArray[np.uint8], int], tuple[Tensor, Tensor]]
+
+_IMAGES = "images"
+_MASKS = "labels and brain"
+_ROTATION = np.pi / 8
+_SCALE = (-0.15, 0.2)
+
+
+def augmentation(config: Augmentation) -> Augment:
+    """Return the function that changes samples as ``config`` says.
+
+    It takes images ``(sequence, x, y, z)`` (z-scores, 0 outside the brain), labels
+    ``(x, y, z)`` and a seed below 2³², and gives tensors of the same shapes, labels int64.
+    The result depends on these three alone.
+    """
+    spatial = _spatial(config)
+    intensity = Compose([change for s in Sequence for change in _intensity(s.value, config)])
+
+    def augment(
+        images: NDArray[np.float32], labels: NDArray[np.uint8], seed: int
+    ) -> tuple[Tensor, Tensor]:
+        spatial.set_random_state(seed=seed)
+        intensity.set_random_state(seed=seed)
+        brain = (images != 0).any(axis=0)
+        moved = spatial(
+            {_IMAGES: torch.as_tensor(images), _MASKS: torch.as_tensor(np.stack([labels, brain]))}
+        )
+        masks = torch.as_tensor(moved[_MASKS]).as_subclass(Tensor)
+        volumes = torch.as_tensor(moved[_IMAGES]).as_subclass(Tensor)
+        changed = intensity({s.value: volumes[i : i + 1] for i, s in enumerate(Sequence)})
+        out = torch.cat([torch.as_tensor(changed[s.value]) for s in Sequence]) * masks[1]
+        rng = np.random.default_rng(seed)
+        if rng.random() < config.missing:
+            out[int(rng.integers(len(Sequence)))] = 0
+        return out.as_subclass(Tensor), masks[0].long()
+
+    return augment
+
+
+def _spatial(config: Augmentation) -> Compose:
+    keys = [_IMAGES, _MASKS]
+    geometry = {
+        "rotate_range": (_ROTATION,) * 3,
+        "scale_range": (_SCALE,) * 3,
+        "mode": ["bilinear", "nearest"],
+        "padding_mode": "zeros",
+    }
+    return Compose(
+        [
+            RandFlipd(keys, prob=config.flip, spatial_axis=0),
+            RandAffined(keys, prob=config.affine, **geometry),
+            Rand3DElasticd(
+                keys,
+                sigma_range=(6, 8),
+                magnitude_range=(50, 150),
+                prob=config.elastic,
+                **geometry,
+            ),
+        ]
+    )
+
+
+def _intensity(key: str, config: Augmentation) -> list[Transform]:
+    keys = [key]
+    low = (0.5, 1.2)
+    return [
+        RandAdjustContrastd(keys, prob=config.contrast, gamma=(0.6, 1.6), retain_stats=True),
+        RandScaleIntensityd(keys, prob=config.scale, factors=0.25),
+        RandShiftIntensityd(keys, prob=config.scale, offsets=0.25),
+        RandBiasFieldd(keys, prob=config.bias, coeff_range=(0.0, 0.2)),
+        RandGaussianSmoothd(keys, prob=config.blur, sigma_x=low, sigma_y=low, sigma_z=low),
+        RandSimulateLowResolutiond(keys, prob=config.coarse, zoom_range=(0.4, 1.0)),
+        RandGaussianNoised(keys, prob=config.noise, std=0.3),
+    ]

@@ -1,0 +1,354 @@
+"""The training loop: prepare, step, score, save – and go on exactly where it stopped."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from minicube._errors import InputError, InternalError
+from minicube._version import __version__
+from minicube.engines import ModelDescription
+from minicube.engines.torch_engine import has_bf16
+from minicube.networks import UNet3d, UNet3dConfig
+from minicube.scans import NETWORK_SCHEME, LabelScheme, Sequence
+from minicube.training.augment import augmentation
+from minicube.training.config import Precision, TrainingConfig
+from minicube.training.data import find_labelled_cases, prepare_cases, split_cases
+from minicube.training.losses import dice_and_cross_entropy
+from minicube.training.run_folder import Row, RunFolder
+from minicube.training.sampling import Sampler
+from minicube.training.validate import Scores, score
+from minicube.volumes import NETWORK_SPACING, StoredCase
+
+__all__ = ["Listener", "SilentListener", "TrainingRequest", "train"]
+
+_CHECKPOINT_SECONDS = 240.0
+_LOG_EVERY = 10
+_TIMED_STEPS = 4
+_BUDGET_FOR_STEPS = 0.9  # the rest of the minutes scores held-out cases and saves
+
+
+class Listener(Protocol):
+    """Hears what a training does; the command line shows it, a notebook may not care."""
+
+    def preparing(self, done: int, total: int) -> None:
+        """Cases prepared so far."""
+
+    def starting(self, config: TrainingConfig, step: int) -> None:
+        """The loop begins, or goes on, at ``step``."""
+
+    def stepped(self, step: int, loss: float) -> None:
+        """A step was made."""
+
+    def validated(self, step: int, scores: Scores) -> None:
+        """The held-out cases were scored."""
+
+
+class SilentListener:
+    """Does nothing."""
+
+    def preparing(self, done: int, total: int) -> None:
+        """Nothing."""
+
+    def starting(self, config: TrainingConfig, step: int) -> None:
+        """Nothing."""
+
+    def stepped(self, step: int, loss: float) -> None:
+        """Nothing."""
+
+    def validated(self, step: int, scores: Scores) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What to train, on what, and where to keep it.
+
+    Args:
+        data: Folder of labelled cases in any layout.
+        out: Run folder.
+        config: Settings of a new run; a resumed one keeps its own.
+        minutes: Time for a new run's training; turned into steps once, on this machine.
+        resume: Go on with the run in ``out``.
+        labels: Scheme of the references, where their files do not say.
+    """
+
+    data: Path
+    out: Path
+    config: TrainingConfig = field(default_factory=TrainingConfig)
+    minutes: float | None = None
+    resume: bool = False
+    labels: LabelScheme | None = None
+
+
+def train(request: TrainingRequest, listener: Listener | None = None) -> RunFolder:
+    """Train a network, or go on training it; returns the finished run's folder.
+
+    On one kind of processor with the same number of threads a resumed run ends with the same
+    weights, bit for bit, as one that was never stopped: every sample is a function of (seed,
+    step, index), the learning rate one of the step, and the rest is in the checkpoint.
+
+    Raises:
+        InputError: Data or folder cannot be used.
+    """
+    heard = listener or SilentListener()
+    run = RunFolder(request.out)
+    _refuse_to_mix_runs(run, request.resume)
+    cases = find_labelled_cases(request.data)
+    count = 0
+
+    def done(_: str) -> None:
+        nonlocal count
+        count += 1
+        heard.preparing(count, len(cases))
+
+    stored = prepare_cases(cases, run.prepared, labels=request.labels, done=done)
+    if run.is_started():
+        config = run.read_config()
+    else:
+        config = _settle_steps(request, stored)
+        run.write_split(
+            *split_cases([c.identity for c in stored], config.validation_share, config.seed)
+        )
+        run.write_config(config)
+    train_names, held_out_names = run.read_split()
+    by_name = {case.identity: case for case in stored}
+    if not {*train_names, *held_out_names} <= by_name.keys():
+        raise InputError(
+            f"{request.data} no longer holds all cases of this run.",
+            found=f"missing: {', '.join(sorted({*train_names, *held_out_names} - by_name.keys()))}",
+        )
+    loop = _Loop(
+        run=run,
+        config=config,
+        listener=heard,
+        train_cases=[by_name[name] for name in train_names],
+        held_out=[by_name[name] for name in held_out_names],
+        source=f"{len(train_names)} cases of {request.data.resolve().name}",
+    )
+    loop.go()
+    return run
+
+
+def _refuse_to_mix_runs(run: RunFolder, resume: bool) -> None:
+    if resume and not run.is_started():
+        raise InputError(
+            f"There is no run to resume in {run.path}.", hint="leave out --resume to start one"
+        )
+    if run.is_started() and not resume:
+        raise InputError(
+            f"{run.path} already holds a run.",
+            hint="pass --resume to go on with it, or choose another folder",
+        )
+
+
+class _Loop:
+    """State of a run in progress."""
+
+    def __init__(
+        self,
+        *,
+        run: RunFolder,
+        config: TrainingConfig,
+        listener: Listener,
+        train_cases: list[StoredCase],
+        held_out: list[StoredCase],
+        source: str,
+    ) -> None:
+        self._run = run
+        self._config = config
+        self._listener = listener
+        self._held_out = held_out
+        self._source = source
+        self._stepper = _Stepper(config, train_cases)
+        self._rows: list[Row] = []
+        self._seconds = 0.0
+
+    def go(self) -> None:
+        """Train from the last checkpoint to the last step."""
+        config = self._config
+        first = self._restore()
+        self._listener.starting(config, first)
+        scored_at = _milestones(config.steps, config.validations)
+        began = saved = time.monotonic()
+        before = self._seconds
+        recent: list[float] = []
+        for step in range(first, config.steps):
+            loss, rate = self._stepper.step(step)
+            recent.append(loss)
+            self._seconds = before + time.monotonic() - began
+            self._listener.stepped(step + 1, loss)
+            scoring = step + 1 in scored_at
+            # Checkpoints only where the log is complete: a resumed run logs the same rows.
+            if scoring or (step + 1) % _LOG_EVERY == 0:
+                self._log(step + 1, sum(recent) / len(recent), rate)
+                recent.clear()
+                if scoring:
+                    self._score(step + 1)
+                if scoring or time.monotonic() - saved > _CHECKPOINT_SECONDS:
+                    self._save(step + 1)
+                    saved = time.monotonic()
+
+    def _log(self, step: int, loss: float, rate: float) -> None:
+        self._rows.append(
+            {
+                "step": step,
+                "split": "train",
+                "loss": f"{loss:.6f}",
+                "learning_rate": f"{rate:.3e}",
+                "seconds": f"{self._seconds:.1f}",
+            }
+        )
+        self._run.write_metrics(self._rows)
+
+    def _score(self, step: int) -> None:
+        scores = score(self._stepper.network, self._held_out, bf16=self._stepper.bf16)
+        dice = {n: "" if value is None else f"{value:.4f}" for n, value in scores.dice.items()}
+        loss = f"{scores.loss:.6f}"
+        self._rows.append({"step": step, "split": "validation", "loss": loss, **dice})
+        self._run.write_metrics(self._rows)
+        self._run.write_validation(scores.summary)
+        self._run.write_model(self._stepper.network.state_dict(), self._describe(step))
+        self._listener.validated(step, scores)
+
+    def _save(self, step: int) -> None:
+        self._run.write_checkpoint(
+            {"step": step, "seconds": self._seconds, **self._stepper.state()}
+        )
+
+    def _restore(self) -> int:
+        state = self._run.read_checkpoint()
+        if state is None:
+            return 0
+        step = int(state["step"])
+        self._seconds = float(state["seconds"])
+        self._stepper.restore(state)
+        self._rows = list(self._run.read_metrics(up_to=step))
+        return step
+
+    def _describe(self, step: int) -> ModelDescription:
+        t1n, t1c, t2w, t2f = (s.value for s in Sequence)
+        return ModelDescription.model_validate(
+            {
+                "name": self._run.path.resolve().name,
+                "network": self._config.network,
+                "widths": self._config.widths,
+                "sequences": (t1n, t1c, t2w, t2f),
+                "spacing": NETWORK_SPACING,
+                "normalisation": "z-score in the brain",
+                "scheme": NETWORK_SCHEME.value,
+                "trained_on": self._source,
+                "licence": "that of the training data",
+                "minicube": __version__,
+                "steps": step,
+                "sha256": "",
+            }
+        )
+
+
+# Fabric announces its precision at every start; ours is in the run's config.
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+
+
+class _Stepper:
+    """Network, optimiser and data: makes one optimiser step at a time."""
+
+    def __init__(self, config: TrainingConfig, cases: list[StoredCase]) -> None:
+        torch.manual_seed(config.seed)
+        wanted = config.precision
+        self.bf16 = has_bf16() if wanted is Precision.AUTO else wanted is Precision.BF16
+        self._fabric = Fabric(
+            accelerator="cpu", devices=1, precision="bf16-mixed" if self.bf16 else "32-true"
+        )
+        self.network = UNet3d(UNet3dConfig(widths=config.widths))
+        self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self._module, self._optimizer = self._fabric.setup(self.network, optimizer)
+        self._config = config
+        self._sampler = Sampler(cases, config.window, config.tumour_share, config.seed)
+        self._augment = augmentation(config.augmentation)
+
+    def step(self, step: int) -> tuple[float, float]:
+        """Make one step; returns its loss and learning rate."""
+        rate = learning_rate(step, self._config)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        images, labels = self.batch(step)
+        self.network.train()
+        loss = dice_and_cross_entropy(self._module(images), labels)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise InternalError(
+                f"The loss became {value} at step {step}; the last checkpoint is kept. "
+                "A lower learning rate usually helps."
+            )
+        self._optimizer.zero_grad(set_to_none=True)
+        self._fabric.backward(loss)
+        self._fabric.clip_gradients(self._module, self._optimizer, max_norm=1.0)
+        self._optimizer.step()
+        return value, rate
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Windows of one step: ``(batch, sequence, x, y, z)`` and ``(batch, x, y, z)``."""
+        images, labels = zip(*self._samples(step), strict=True)
+        stacked = torch.stack(images).contiguous(memory_format=torch.channels_last_3d)
+        return stacked, torch.stack(labels)
+
+    def _samples(self, step: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for i in range(self._config.batch):
+            yield self._augment(*self._sampler.draw(step, step * self._config.batch + i))
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put a checkpoint's state back."""
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+
+def learning_rate(step: int, config: TrainingConfig) -> float:
+    """Linear warm-up, then half a cosine to zero.
+
+    Reference: Loshchilov and Hutter, "SGDR", ICLR 2017, arXiv:1608.03983, equation (5)
+    without restarts.
+    """
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    progress = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _settle_steps(request: TrainingRequest, cases: list[StoredCase]) -> TrainingConfig:
+    """Turn minutes into steps by timing a few on a network that is then thrown away."""
+    config = request.config
+    if request.minutes is None:
+        return config
+    trial = _Stepper(copy.deepcopy(config), cases)
+    trial.step(0)
+    began = time.monotonic()
+    for step in range(1, _TIMED_STEPS + 1):
+        trial.step(step)
+    a_step = (time.monotonic() - began) / _TIMED_STEPS
+    steps = max(1, int(request.minutes * 60 * _BUDGET_FOR_STEPS / a_step))
+    return config.model_copy(update={"steps": steps})
+
+
+def _milestones(steps: int, count: int) -> set[int]:
+    return {max(1, round(steps * (i + 1) / count)) for i in range(count)}

@@ -1,0 +1,140 @@
+"""A run's folder: everything that happened, readable without this program.
+
+config.json         settings, with minutes already turned into steps
+environment.json    versions, processor, threads
+split.json          which cases were learnt from, which held out
+metrics.csv         loss and learning rate; Dice of the held-out cases
+model.json          what the model is          ┐ together: a model, for
+weights.safetensors its weights                ┘ `minicube segment --model RUN`
+validation.json     scores of the held-out cases, last time
+checkpoint.pt       where to go on from (tensors and numbers only)
+prepared/           the cases as the network sees them; may be deleted after the run
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from minicube._errors import InputError
+from minicube._files import read_json, replacing, write_json, write_text
+from minicube.engines import DESCRIPTION, WEIGHTS, ModelDescription, checksum
+from minicube.training.config import TrainingConfig
+
+__all__ = ["METRICS", "RunFolder"]
+
+METRICS = ("step", "split", "loss", "learning_rate", "seconds", "WT", "TC", "ET")
+_PACKAGES = ("minicube", "torch", "lightning-fabric", "monai", "numpy", "scipy", "nibabel")
+
+Row = Mapping[str, str | int | float]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Reads and writes the files of one run; every file whole or not at all."""
+
+    path: Path
+
+    @property
+    def prepared(self) -> Path:
+        """Folder of the prepared cases."""
+        return self.path / "prepared"
+
+    def is_started(self) -> bool:
+        """Whether a run's settings lie here."""
+        return (self.path / "config.json").exists()
+
+    def write_config(self, config: TrainingConfig) -> None:
+        """Keep the settings and where the run takes place."""
+        write_json(self.path / "environment.json", environment())
+        write_json(self.path / "config.json", config.model_dump(mode="json"))
+
+    def read_config(self) -> TrainingConfig:
+        """Return the settings that the run was started with."""
+        return TrainingConfig.read(self.path / "config.json")
+
+    def write_split(self, train: list[str], validation: list[str]) -> None:
+        """Keep which cases are learnt from and which are held out."""
+        write_json(self.path / "split.json", {"train": train, "validation": validation})
+
+    def read_split(self) -> tuple[list[str], list[str]]:
+        """Return the identities of training and held-out cases."""
+        try:
+            split = read_json(self.path / "split.json")
+            return list(split["train"]), list(split["validation"])
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{self.path / 'split.json'} is damaged.") from error
+
+    def read_metrics(self, up_to: int) -> list[dict[str, str]]:
+        """Return the rows of ``metrics.csv`` up to a step, that one included."""
+        path = self.path / "metrics.csv"
+        if not path.exists():
+            return []
+        with path.open(encoding="utf-8", newline="") as file:
+            return [row for row in csv.DictReader(file) if int(row["step"]) <= up_to]
+
+    def write_metrics(self, rows: list[Row]) -> None:
+        """Write ``metrics.csv``."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, METRICS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.path / "metrics.csv", text.getvalue())
+
+    def write_model(self, weights: Mapping[str, Tensor], description: ModelDescription) -> None:
+        """Write weights and description; the description carries the weights' checksum."""
+        with replacing(self.path / WEIGHTS) as temporary:
+            save_file({k: v.detach().contiguous().clone() for k, v in weights.items()}, temporary)
+        complete = description.model_copy(update={"sha256": checksum(self.path / WEIGHTS)})
+        write_json(self.path / DESCRIPTION, complete.model_dump(mode="json"))
+
+    def write_validation(self, scores: Mapping[str, Any]) -> None:
+        """Write the scores of the held-out cases."""
+        write_json(self.path / "validation.json", scores)
+
+    def write_checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Write where to go on from."""
+        with replacing(self.path / "checkpoint.pt") as temporary, temporary.open("wb") as file:
+            torch.save(dict(state), file)
+
+    def read_checkpoint(self) -> dict[str, Any] | None:
+        """Return the last checkpoint, or None when the run was stopped before the first.
+
+        Raises:
+            InputError: The file is damaged.
+        """
+        path = self.path / "checkpoint.pt"
+        if not path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} is damaged.",
+                found=str(error).splitlines()[0] if str(error) else type(error).__name__,
+                hint="start the run again in a new folder",
+            ) from error
+        return state
+
+
+def environment() -> dict[str, Any]:
+    """Describe the machine as far as results depend on it."""
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": torch.cpu.get_capabilities().get("cpu_name", platform.processor()),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        **{name: metadata.version(name) for name in _PACKAGES},
+    }

@@ -1,0 +1,62 @@
+"""Score held-out cases, whole, during training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from minicube.engines import volume_logits
+from minicube.engines.torch_engine import TorchEngine
+from minicube.evaluation import evaluate_case, summarise
+from minicube.networks import UNet3d
+from minicube.scans import NETWORK_SCHEME, LabelMap
+from minicube.training.losses import dice_and_cross_entropy
+from minicube.volumes import StoredCase
+
+__all__ = ["Scores", "score"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the held-out cases say.
+
+    Args:
+        cases: How many there are.
+        loss: Mean of the training loss over whole cases.
+        dice: Mean Dice of each region by its name, None when no case has it.
+        summary: Everything, ready for JSON.
+    """
+
+    cases: int
+    loss: float
+    dice: Mapping[str, float | None]
+    summary: Mapping[str, Any]
+
+
+def score(network: UNet3d, cases: Sequence[StoredCase], *, bf16: bool) -> Scores:
+    """Segment whole held-out cases and compare with their references, at 1 mm.
+
+    Args:
+        network: Left in the mode it was in.
+        cases: At least one.
+        bf16: Compute in bfloat16.
+    """
+    engine = TorchEngine(network, bf16=bf16)
+    losses, scores = [], []
+    for case in cases:
+        logits = volume_logits(engine, np.asarray(case.images, np.float32))
+        target = torch.from_numpy(np.array(case.labels.array)).long()
+        losses.append(float(dice_and_cross_entropy(torch.from_numpy(logits)[None], target[None])))
+        found = LabelMap(logits.argmax(axis=0).astype(np.uint8), NETWORK_SCHEME)
+        scores.append(evaluate_case(found, case.labels, identity=case.identity))
+    summary = summarise(scores)
+    return Scores(
+        cases=len(scores),
+        loss=float(np.mean(losses)),
+        dice={region.value: summary.regions[region].mean for region in summary.regions},
+        summary=summary.to_dict(),
+    )

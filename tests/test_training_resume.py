@@ -1,0 +1,123 @@
+"""A training that was killed and resumed ends bit for bit where an undisturbed one does."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+import minicube as mc
+from minicube import InputError
+from minicube.engines import load_model
+from minicube.training import TrainingConfig
+from small_cases import write_small_dataset
+
+SETTINGS: dict[str, Any] = {
+    "widths": (4, 8, 8),
+    "steps": 30,
+    "window": (32, 32, 32),
+    "validation_share": 0.3,
+    "validations": 3,
+    "seed": 5,
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_dataset(tmp_path_factory.mktemp("data"), 4)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return mc.train(data, tmp_path_factory.mktemp("runs") / "undisturbed", **SETTINGS)
+
+
+def _metrics(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def _start(data: Path, run: Path, *more: str) -> subprocess.Popen[bytes]:
+    config = run.parent / "settings.json"
+    config.write_text(TrainingConfig(**SETTINGS).model_dump_json())
+    words = ["train", "--data", str(data), "--out", str(run), "--config", str(config), *more]
+    # The same number of threads as this process has, or the sums differ in their last bits.
+    return subprocess.Popen([sys.executable, "-m", "minicube", *words], env=dict(os.environ))
+
+
+def test_killed_and_resumed_equals_undisturbed(
+    data: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "killed"
+    process = _start(data, run)
+    deadline = time.monotonic() + 120
+    while not (run / "checkpoint.pt").exists():
+        assert process.poll() is None, "the training ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    steps = [int(row["step"]) for row in _metrics(run)]
+    assert 2 < steps[-1] < SETTINGS["steps"]  # the kill landed in between
+    resumed = _start(data, run, "--resume")
+    assert resumed.wait(timeout=120) == 0
+    one, other = (load_file(r / "weights.safetensors") for r in (undisturbed, run))
+    assert one.keys() == other.keys()
+    for name, weight in one.items():
+        assert weight.numpy().tobytes() == other[name].numpy().tobytes(), name
+    assert _metrics(run) == _metrics(undisturbed)
+
+
+def test_run_folder_explains_itself(undisturbed: Path) -> None:
+    names = {path.name for path in undisturbed.iterdir()}
+    assert names >= {
+        "config.json",
+        "environment.json",
+        "split.json",
+        "metrics.csv",
+        "model.json",
+        "weights.safetensors",
+        "validation.json",
+        "checkpoint.pt",
+    }
+    assert not [name for name in names if name.startswith(".part-")]
+    split = json.loads((undisturbed / "split.json").read_text())
+    assert len(split["train"]) == 3
+    assert len(split["validation"]) == 1
+    rows = _metrics(undisturbed)
+    assert [int(r["step"]) for r in rows if r["split"] == "validation"] == [10, 20, 30]
+    assert float(rows[-2]["loss"]) < float(rows[0]["loss"])
+
+
+def test_a_run_is_not_overwritten_or_resumed_by_mistake(data: Path, undisturbed: Path) -> None:
+    with pytest.raises(InputError, match="already holds a run"):
+        mc.train(data, undisturbed, **SETTINGS)
+    process = _start(data, undisturbed.parent / "nothing-here", "--resume")
+    assert process.wait(timeout=60) == 2
+
+
+def test_damaged_weights_are_noticed(undisturbed: Path, tmp_path: Path) -> None:
+    model = load_model(undisturbed)
+    for name in ("model.json", "weights.safetensors"):
+        (tmp_path / name).write_bytes((undisturbed / name).read_bytes())
+    assert load_model(tmp_path).description == model.description
+    data = bytearray((tmp_path / "weights.safetensors").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "weights.safetensors").write_bytes(data)
+    with pytest.raises(InputError, match="not the file"):
+        load_model(tmp_path)
+
+
+def test_minutes_become_steps_once(data: Path, tmp_path: Path) -> None:
+    run = mc.train(data, tmp_path / "timed", minutes=0.02, **(SETTINGS | {"steps": 10**6}))
+    steps = json.loads((run / "config.json").read_text())["steps"]
+    assert 1 <= steps < 10**6
+    assert int(_metrics(run)[-1]["step"]) == steps
