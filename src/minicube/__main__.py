@@ -1,0 +1,5 @@
+"""``python -m minicube``."""
+
+from minicube.cli import main
+
+main()

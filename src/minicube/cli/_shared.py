@@ -1,0 +1,73 @@
+"""What several verbs share: options, progress, JSON out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from minicube.scans import LabelScheme
+
+__all__ = ["JsonOption", "SchemeName", "console", "emit_json", "progress", "scheme_called"]
+
+# Written out, since the type itself would pull numpy into `minicube --help`; a test compares.
+SchemeName = Literal["decathlon", "brats2015", "brats2021", "brats2023", "brats2024"]
+
+JsonOption = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="[FILE.json]",
+        help="Results as JSON: into the file, or to the terminal when no file follows.",
+    ),
+]
+
+
+def scheme_called(name: str | None) -> LabelScheme | None:
+    """The scheme of that name; None stays None."""
+    from minicube.scans import LabelScheme
+
+    return None if name is None else LabelScheme(name)
+
+
+def emit_json(value: Any, target: str) -> None:
+    """Write JSON to a file, whole or not at all, or to standard output for ``-``."""
+    from minicube._files import write_json
+
+    if target == "-":
+        typer.echo(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False))
+    else:
+        write_json(Path(target), value)
+
+
+def console() -> Console:
+    """Where people read: standard error, so that standard output stays clean for JSON."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """A progress display with time left; silent when nobody watches."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    screen = console()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeLeft(elapsed_when_finished=True),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=screen, disable=not screen.is_terminal) as display:
+        yield display

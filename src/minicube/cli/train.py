@@ -1,0 +1,100 @@
+"""``minicube train``: a network from labelled cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from minicube._errors import InputError, MissingExtra
+from minicube.cli._shared import SchemeName, console, progress, scheme_called
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from minicube.training import Scores, TrainingConfig
+
+__all__ = ["train"]
+
+
+def train(
+    data: Annotated[Path, typer.Option(help="Labelled cases, in any layout.")],
+    out: Annotated[Path, typer.Option(help="Run folder.")],
+    network: Annotated[Literal["unet3d"] | None, typer.Option(help="Which network.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="Train about this long (set once, in steps).")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Train this many steps.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of weights, split and samples.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings as TOML; `config.json` of a run also serves.")
+    ] = None,
+    labels: Annotated[
+        SchemeName | None, typer.Option(help="Label scheme of the references, if not stated.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+) -> None:
+    """Train a network on labelled cases.
+
+    Example: minicube train --data phantoms/ --out runs/first --minutes 20
+    """
+    from importlib.util import find_spec
+
+    if any(find_spec(package) is None for package in ("torch", "lightning_fabric", "monai")):
+        raise MissingExtra("Training", "train")
+    if minutes is not None and steps is not None:
+        raise InputError("--minutes and --steps contradict each other.", hint="give one of them")
+    from minicube.training import TrainingConfig, TrainingRequest
+    from minicube.training import train as run_training
+
+    settings = TrainingConfig() if config is None else TrainingConfig.read(config)
+    given: dict[str, Any] = {"network": network, "steps": steps, "seed": seed}
+    changed = settings.model_dump() | {k: v for k, v in given.items() if v is not None}
+    request = TrainingRequest(
+        data=data,
+        out=out,
+        config=TrainingConfig.checked(changed, "command line"),
+        minutes=minutes,
+        resume=resume,
+        labels=scheme_called(labels),
+    )
+    with progress() as display:
+        run = run_training(request, _Display(display))
+    console().print(f"[bold]trained[/]: {run.path}  ·  next: minicube report {run.path}")
+
+
+class _Display:
+    """Shows a training as it goes; prints the milestones when nobody watches the bar."""
+
+    def __init__(self, display: Progress) -> None:
+        self._display = display
+        self._bar: TaskID | None = None
+        self._smooth: float | None = None
+
+    def preparing(self, done: int, total: int) -> None:
+        if self._bar is None:
+            self._bar = self._display.add_task("preparing", total=total, note="")
+        self._display.update(self._bar, completed=done)
+
+    def starting(self, config: TrainingConfig, step: int) -> None:
+        self._display.console.print(
+            f"{config.network} {'-'.join(map(str, config.widths))}, {config.steps} steps"
+            + (f", going on at step {step}" if step else "")
+        )
+        self._bar = self._display.add_task("training", total=config.steps, completed=step, note="")
+
+    def stepped(self, step: int, loss: float) -> None:
+        self._smooth = loss if self._smooth is None else 0.95 * self._smooth + 0.05 * loss
+        if self._bar is not None:
+            self._display.update(self._bar, completed=step, note=f"loss {self._smooth:.3f}")
+
+    def validated(self, step: int, scores: Scores) -> None:
+        dice = "  ".join(
+            f"{name} {'–' if value is None else f'{value:.3f}'}"
+            for name, value in scores.dice.items()
+        )
+        self._display.console.print(
+            f"step {step}: held-out loss {scores.loss:.3f}, mean Dice over "
+            f"{scores.cases} case{'s' * (scores.cases != 1)}: {dice}"
+        )

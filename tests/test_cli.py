@@ -1,0 +1,101 @@
+"""The command line: help, versions, JSON, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import minicube
+from minicube.cli import _with_json_target
+from minicube.cli._shared import SchemeName
+from minicube.cli.data import LayoutName
+from minicube.scans import LabelScheme, Layout
+
+VERBS = [
+    (),
+    ("data",),
+    ("data", "list"),
+    ("data", "convert"),
+    ("phantom",),
+    ("train",),
+    ("segment",),
+    ("evaluate",),
+    ("report",),
+    ("doctor",),
+]
+
+
+def _run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "minicube", *words], capture_output=True, text=True, timeout=120
+    )
+
+
+def test_names_written_out_for_speed_are_those_of_the_types() -> None:
+    assert set(get_args(SchemeName)) == {scheme.value for scheme in LabelScheme}
+    assert set(get_args(LayoutName)) == {layout.value for layout in Layout}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(verb: tuple[str, ...]) -> None:
+    shown = _run(*verb, "--help")
+    assert shown.returncode == 0
+    if verb and verb != ("data",):
+        assert "Example: minicube" in shown.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys, minicube.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert not {"numpy", "torch", "nibabel", "scipy", "pydantic"} & set(loaded.split())
+
+
+def test_version() -> None:
+    assert _run("--version").stdout.strip() == f"minicube {minicube.__version__}"
+
+
+def test_doctor_speaks_json() -> None:
+    found = json.loads(_run("doctor", "--json").stdout)
+    assert found["machine"]["minicube"] == minicube.__version__
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["a", "--json"], ["a", "--json", "-"]),
+        (["--json", "x.json", "a"], ["--json", "x.json", "a"]),
+        (["--json", "folder", "-o", "b"], ["--json", "-", "folder", "-o", "b"]),
+        (["--json", "-"], ["--json", "-"]),
+    ],
+)
+def test_json_may_stand_alone(words: list[str], expected: list[str]) -> None:
+    assert _with_json_target(words) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("segment",), "Where to write is missing"),
+        (("segment", "-o", "x.nii.gz"), "What to segment is missing"),
+        (("segment", "nowhere", "-o", "x.nii.gz"), "nowhere"),
+        (("data", "list", "nowhere"), "nowhere"),
+        (("report", "nowhere"), "nowhere"),
+        (("train", "--data", "d", "--out", "o", "--steps", "1", "--minutes", "1"), "contradict"),
+        (("train", "--data", "nowhere", "--out", "o"), "nowhere"),
+        (("evaluate", "--prediction", "nowhere", "--reference", "nowhere"), "nowhere"),
+    ],
+)
+def test_a_users_mistake_is_a_sentence_and_exit_code_2(
+    words: tuple[str, ...], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = _run(*words)
+    assert refused.returncode == 2
+    assert sentence in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not list(tmp_path.iterdir())
