@@ -52,7 +52,7 @@ def resample(array: NDArray[np.float32], shape: Shape) -> NDArray[np.float32]:
         array = ndimage.gaussian_filter(array, sigmas, mode="nearest")
     offsets = [0.5 * f - 0.5 for f in factors]
     out = np.empty(shape, np.float32)
-    ndimage.affine_transform(array, factors, offsets, out, out.shape, order=1, mode="nearest")
+    ndimage.affine_transform(array, factors, offsets, shape, output=out, order=1, mode="nearest")
     return out
 
 
