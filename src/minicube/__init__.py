@@ -3,15 +3,18 @@
 Research software, not a medical device.
 
 >>> import minicube as mc
->>> case = mc.make_phantom(seed=1)
+>>> case = mc.make_phantom(seed=1)  # or mc.load_case("patient_07/")
 >>> case.shape
 (240, 240, 155)
-
-With a scan on disk, four sequences in one folder::
-
-    case = mc.load_case("patient_07/")
-    result = mc.segment(case)
-    result.save("patient_07_seg.nii.gz")
+>>> result = mc.segment(case)
+>>> sorted(result.volumes_ml)[:3]
+['ET', 'TC', 'WT']
+>>> from tempfile import TemporaryDirectory
+>>> with TemporaryDirectory() as folder:
+...     path = result.save(f"{folder}/seg.nii.gz")
+...     scores = mc.evaluate(path, path)
+>>> scores["summary"]["regions"]["WT"]["dice"]["mean"]
+1.0
 
 Everything below is loaded when it is first used; ``import minicube`` itself costs nothing.
 """

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
     from minicube.scans import LabelScheme
 
-__all__ = ["JsonOption", "SchemeName", "console", "emit_json", "progress", "scheme_called"]
+__all__ = [
+    "JsonOption",
+    "SchemeName",
+    "console",
+    "emit_json",
+    "progress",
+    "results",
+    "scheme_called",
+]
 
 # Written out, since the type itself would pull numpy into `minicube --help`; a test compares.
 SchemeName = Literal["decathlon", "brats2015", "brats2021", "brats2023", "brats2024"]
@@ -48,8 +56,15 @@ def emit_json(value: Any, target: str) -> None:
         write_json(Path(target), value)
 
 
+def results() -> Console:
+    """Standard output: what was asked for."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
 def console() -> Console:
-    """Where people read: standard error, so that standard output stays clean for JSON."""
+    """Standard error: how it goes, so that standard output holds results alone."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)

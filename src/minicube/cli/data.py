@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from minicube.cli._shared import JsonOption, SchemeName, console, emit_json, scheme_called
+from minicube.cli._shared import JsonOption, SchemeName, console, emit_json, results, scheme_called
 
 __all__ = ["LayoutName", "app"]
 
@@ -35,7 +35,7 @@ def list_cases(
         return
     table = Table(title=f"{len(cases)} case{'s' * (len(cases) != 1)} in {folder}")
     for heading in ("case", "layout", "sequences", "reference", "label scheme"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for case in cases:
         table.add_row(
             case.identity,
@@ -44,7 +44,7 @@ def list_cases(
             "–" if case.reference is None else case.reference.name,
             "–" if case.reference is None else (case.scheme.value if case.scheme else "not stated"),
         )
-    console().print(table)
+    results().print(table)
 
 
 @app.command("convert")
@@ -82,4 +82,4 @@ def convert(
     if json is not None:
         emit_json(report.to_dict(), json)
     else:
-        console().print(report.text())
+        results().print(report.text())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from minicube.cli._shared import JsonOption, console, emit_json
+from minicube.cli._shared import JsonOption, emit_json, results
 
 __all__ = ["doctor"]
 
@@ -27,6 +27,6 @@ def doctor(json: JsonOption = None) -> None:
         for name, value in rows.items():
             missing = value is None
             table.add_row(name, "[yellow]not installed[/]" if missing else str(value))
-        console().print(table)
+        results().print(table)
     if found["to train and segment"]["torch"] is None:
         typer.echo("To train and to segment: pip install 'minicube[train]'", err=True)

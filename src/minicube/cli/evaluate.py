@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from minicube.cli._shared import JsonOption, SchemeName, console, emit_json, scheme_called
+from minicube.cli._shared import JsonOption, SchemeName, emit_json, results, scheme_called
 
 __all__ = ["evaluate"]
 
@@ -39,4 +39,4 @@ def evaluate(
     if json is not None:
         emit_json(result.to_dict(), json)
     if json != "-":
-        console().print(result.table())
+        results().print(result.table())

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from minicube.cli._shared import console, progress
+from minicube.cli._shared import progress, results
 from minicube.cli.data import LayoutName
 
 __all__ = ["phantom"]
@@ -36,4 +36,4 @@ def phantom(
         task = display.add_task("phantoms", total=cases, note="")
         for _ in write_phantoms(spec, cases, out, Layout(layout), jobs=jobs):
             display.advance(task)
-    console().print(f"{cases} phantom{'s' * (cases != 1)} in {out}")
+    results().print(f"{cases} phantom{'s' * (cases != 1)} in {out}")

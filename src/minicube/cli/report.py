@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from minicube.cli._shared import console
+from minicube.cli._shared import results
 
 __all__ = ["report"]
 
@@ -26,4 +26,4 @@ def report(
 
     target = out or run / "report.html"
     write_report(target, run_report(run))
-    console().print(f"report: {target}")
+    results().print(f"report: {target}")

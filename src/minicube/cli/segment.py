@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from minicube._errors import InputError
-from minicube.cli._shared import JsonOption, SchemeName, console, emit_json, progress, scheme_called
+from minicube.cli._shared import (
+    JsonOption,
+    SchemeName,
+    console,
+    emit_json,
+    progress,
+    results,
+    scheme_called,
+)
 
 if TYPE_CHECKING:
     from minicube.inference import Segmentation, Segmenter
@@ -62,16 +70,17 @@ def segment(
     from minicube.inference import Segmenter
 
     segmenter = Segmenter(None if model is None else load_model(model))
-    results = []
+    rows = []
     with progress() as display:
         task = display.add_task("segmenting", total=len(targets), note="")
         for target in targets:
-            results.append(_one(segmenter, target, scheme, overwrite=not no_clobber))
+            display.update(task, note=target.case.identity)
+            rows.append(_one(segmenter, target, scheme, overwrite=not no_clobber))
             display.advance(task)
     if json is not None:
-        emit_json(results[0] if len(results) == 1 else results, json)
+        emit_json(rows[0] if len(rows) == 1 else rows, json)
     if json != "-":
-        _tell(results)
+        _tell(rows)
 
 
 @dataclass(frozen=True)
@@ -166,18 +175,17 @@ def _write_report(path: Path, result: Segmentation, case: Case, *, overwrite: bo
     write_report(path, html, overwrite=overwrite)
 
 
-def _tell(results: list[dict[str, Any]]) -> None:
+def _tell(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table(caption="Research use only – not a medical device.")
     for heading in ("case", "WT ml", "TC ml", "ET ml", "seconds", "written to"):
-        table.add_column(heading)
-    for row in results:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
         ml = row["volumes_ml"]
         regions = (f"{ml[name]:.1f}" for name in ("WT", "TC", "ET"))
         table.add_row(row["case"], *regions, f"{row['seconds']:.1f}", row["output"])
-    screen = console()
-    screen.print(table)
-    for row in results:
+    results().print(table)
+    for row in rows:
         for warning in row["warnings"]:
-            screen.print(f"[yellow]{row['case']}: {warning}[/]")
+            console().print(f"[yellow]{row['case']}: {warning}[/]")

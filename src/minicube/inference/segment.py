@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -122,8 +121,7 @@ def segment(case: Case, model: Path | str | None = None) -> Segmentation:
 
 def shipped_model() -> Model:
     """The model inside the package."""
-    with resources.as_file(resources.files("minicube.weights") / "provisional") as folder:
-        return load_model(folder)
+    return load_model(Path(__file__).parents[1] / "weights" / "provisional")
 
 
 def _engine(model: Model) -> Engine:
