@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from small_cases import small_case, write_small_dataset
 
 from minicube.scans import Geometry, LabelScheme, Layout, write_case, write_label_map
+from small_cases import small_case, write_small_dataset
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 

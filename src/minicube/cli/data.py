@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from minicube.cli._shared import JsonOption, SchemeName, console, emit_json, results, scheme_called
+from minicube.cli._shared import JsonOption, SchemeName, emit_json, progress, results, scheme_called
 
 __all__ = ["LayoutName", "app"]
 
@@ -70,7 +70,8 @@ def convert(
     """
     from minicube.scans import Layout, convert_dataset
 
-    with console().status("converting"):
+    with progress() as display:
+        task = display.add_task("converting", total=None, note="")
         report = convert_dataset(
             source,
             target,
@@ -78,6 +79,7 @@ def convert(
             scheme_called(scheme),
             labels=scheme_called(labels),
             lossy=lossy,
+            done=lambda count, total: display.update(task, completed=count, total=total),
         )
     if json is not None:
         emit_json(report.to_dict(), json)

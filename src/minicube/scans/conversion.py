@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,7 @@ def convert_dataset(
     *,
     labels: LabelScheme | None = None,
     lossy: bool = False,
+    done: Callable[[int, int], None] = lambda count, total: None,
 ) -> ConversionReport:
     """Write every case of a data set in another layout.
 
@@ -90,6 +91,7 @@ def convert_dataset(
         scheme: Label scheme to write; each reference's own when None.
         labels: Label scheme of the source's references, where they do not say.
         lossy: Accept that the scheme merges or drops tissues.
+        done: Called with the number of cases written so far and of all.
 
     Raises:
         InputError: The target is in use, a case cannot be read, cases cannot share the layout,
@@ -105,7 +107,7 @@ def convert_dataset(
     try:
         notes: list[str] = []
         schemes: list[LabelScheme] = []
-        for files in cases:
+        for count, files in enumerate(cases, start=1):
             case = _read(files, labels)
             if case.reference is not None:
                 found, grid = case.reference
@@ -114,6 +116,7 @@ def convert_dataset(
                 schemes.append(wanted.scheme)
             notes += [f"{files.identity}: {note}" for note in _notes_on(files, case, layout)]
             write_files(case, whole, layout)
+            done(count, len(cases))
         written = tuple(dict.fromkeys(schemes))
         _check_one_scheme(layout, written)
         describe_dataset(whole, layout, written[0] if written else None)

@@ -21,7 +21,8 @@ from minicube.scans.nifti import read_labels, read_volume, read_volumes_4d, stat
 
 __all__ = ["load_case", "read_sequences", "scheme_of_reference"]
 
-_THREADS = 4  # one a sequence; unpacking and numpy let go of the interpreter
+_READERS = 4  # one a sequence; unpacking and numpy let go of the interpreter
+_TURNERS = 2  # each holds a second copy of its volume for a moment
 
 
 def load_case(
@@ -78,7 +79,7 @@ def read_sequences(files: CaseFiles) -> dict[Sequence, tuple[NDArray[np.float32]
             return arrays[place.index], geometry
         return read_volume(place)
 
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(_READERS) as pool:
         return dict(zip(places, pool.map(read, places.values()), strict=True))
 
 
@@ -117,17 +118,20 @@ def _one_case(source: Path | str | CaseFiles | Mapping[Sequence, Path]) -> CaseF
 
 
 def _to_ras(
-    files: CaseFiles, volumes: Mapping[Sequence, tuple[NDArray[np.float32], Geometry]]
+    files: CaseFiles, volumes: dict[Sequence, tuple[NDArray[np.float32], Geometry]]
 ) -> dict[Sequence, NDArray[np.float32]]:
+    """Check and turn the volumes; ``volumes`` is emptied, so that no two copies of all exist."""
+
     def turn(sequence: Sequence) -> NDArray[np.float32]:
-        array, geometry = volumes[sequence]
+        array, geometry = volumes.pop(sequence)
         check_values(f"{sequence.label} ({files.sequences[sequence]})", array)
         # One memory order for all, so that sums come out the same to the last bit whichever
         # way round a scan was stored.
         return np.asfortranarray(geometry.to_ras(array))
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return dict(zip(volumes, pool.map(turn, volumes), strict=True))
+    order = tuple(volumes)
+    with ThreadPoolExecutor(_TURNERS) as pool:
+        return dict(zip(order, pool.map(turn, order), strict=True))
 
 
 def _orientation_remark(geometry: Geometry) -> tuple[str, ...]:
