@@ -67,7 +67,7 @@ T2_WAY: dict[Material, Range] = {
 MOTTLE: dict[Material, Range] = {
     Material.NECROSIS: (0.12, 0.05),
     Material.NON_ENHANCING: (0.10, 0.05),
-    Material.ENHANCING: (0.14, 0.10),
+    Material.ENHANCING: (0.19, 0.10),
     Material.OEDEMA: (0.09, 0.03),
 }
 CALM = 0.5  # the same on T1, where water shows least
@@ -82,7 +82,7 @@ def draw_palette(rng: np.random.Generator) -> Palette:
     for part in MOTTLE:  # before contrast agent, both are T1-weighted images of one tissue
         t1c[part] = t1n[part] * rng.uniform(0.92, 1.12)
     t1c[Material.NECROSIS] *= rng.uniform(1.0, 1.25)
-    t1c[Material.ENHANCING] = 1.15 + rng.gamma(2.0, 0.27)
+    t1c[Material.ENHANCING] = 1.12 + rng.gamma(2.0, 0.19)  # faint is common
     t2f = _draw(rng, FLAIR_RANGES)
     return {
         Sequence.T1N: t1n,

@@ -85,7 +85,9 @@ class Lesion:
         drawn = np.zeros(len(self.index), np.uint8)
         drawn[whole >= 0.5] = scheme.value_of(Tissue.OEDEMA)
         drawn[(core + enhancing >= 0.5)] = scheme.value_of(Tissue.CORE)
-        drawn[(core + enhancing >= 0.5) & (enhancing >= core)] = scheme.value_of(Tissue.ENHANCING)
+        # What visibly enhances is drawn as enhancing, though less than half of the voxel does.
+        visible = (core + enhancing >= 0.5) & (enhancing >= 0.7 * core)
+        drawn[visible] = scheme.value_of(Tissue.ENHANCING)
         box = np.zeros(shape, np.uint8)
         box.reshape(-1)[self.index] = drawn
         return LabelMap(box, scheme)
