@@ -13,9 +13,9 @@ from minicube.scans import NETWORK_SCHEME
 from minicube.training import Augmentation, TrainingConfig
 from minicube.training.augment import augmentation
 from minicube.training.data import split_cases
-from minicube.training.loop import learning_rate
 from minicube.training.losses import dice_and_cross_entropy
 from minicube.training.sampling import Sampler
+from minicube.training.stepper import learning_rate
 from minicube.volumes import StoredCase, prepare, store_one
 from small_cases import small_case
 
