@@ -16,7 +16,7 @@ from pathlib import Path
 HERE = Path("demo")
 TRAIN_CASES = 24
 UNSEEN_CASES = 4
-MINUTES = 8
+MINUTES = 9
 
 
 def minicube(*words: str) -> None:
@@ -37,7 +37,10 @@ def main() -> int:
         *("phantom", unseen, "--cases", str(UNSEEN_CASES), "--seed", "2"),
         *("--family", "b", "--jobs", "2"),
     )
-    minicube("train", "--data", train, "--out", run, "--minutes", str(MINUTES))
+    minicube(
+        *("train", "--data", train, "--out", run),
+        *("--config", "recipes/demo.toml", "--minutes", str(MINUTES)),
+    )
     minicube("segment", unseen, "--model", run, "-o", found, "--report", str(HERE / "cases"))
     minicube("evaluate", "--prediction", found, "--reference", unseen, "--json", metrics)
     minicube("report", run, "-o", str(HERE / "report.html"))

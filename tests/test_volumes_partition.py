@@ -109,8 +109,10 @@ def test_brain_outside_the_region_is_counted() -> None:
     brain = np.zeros((240, 240, 155), bool)
     brain[40:180, 30:210, 3:150] = True
     region = region_around(brain)
+    assert region.warning(brain) is None
     brain[0, 0, :5] = True
     assert region.left_out(brain) == 5
+    assert (region.warning(brain) or "").startswith("5 voxels of the brain")
 
 
 def test_composite_wants_one_grid() -> None:

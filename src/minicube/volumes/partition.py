@@ -190,6 +190,14 @@ class CroppedRegion:
         """Number of true voxels of ``mask`` ``volume`` that the region does not hold."""
         return int(np.count_nonzero(mask)) - int(np.count_nonzero(self.crop(mask)))
 
+    def warning(self, brain: NDArray[np.bool_]) -> str | None:
+        """A sentence for the user when the region cuts into a brain ``volume``, else None."""
+        lost = self.left_out(brain)
+        if not lost:
+            return None
+        share = lost / int(np.count_nonzero(brain))
+        return f"{lost} voxels of the brain ({share:.2%}) lie outside the cropped region"
+
 
 def _spans(length: int, size: int) -> list[tuple[int, int]]:
     return [(a, min(a + size, length)) for a in range(0, length, size)]
