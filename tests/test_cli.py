@@ -14,7 +14,8 @@ import minicube
 from minicube.cli import _with_json_target
 from minicube.cli._shared import SchemeName
 from minicube.cli.data import LayoutName
-from minicube.scans import LabelScheme, Layout
+from minicube.scans import LabelScheme, Layout, stated_scheme
+from small_cases import write_small_dataset
 
 VERBS = [
     (),
@@ -99,3 +100,19 @@ def test_a_users_mistake_is_a_sentence_and_exit_code_2(
     assert sentence in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_report_and_file_of_a_segmentation_agree_on_the_scheme(tmp_path: Path) -> None:
+    write_small_dataset(tmp_path / "data", 1)
+    case = next((tmp_path / "data").iterdir())
+    out, report = tmp_path / "seg.nii.gz", tmp_path / "report.html"
+    done = _run(
+        *("segment", str(case), "-o", str(out), "--report", str(report)),
+        *("--labels", "brats2021", "--json", str(tmp_path / "result.json")),
+    )
+    assert done.returncode == 0, done.stderr
+    assert stated_scheme(out) is LabelScheme.BRATS2021
+    assert "label scheme brats2021" in report.read_text(encoding="utf-8")
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert result["labels"]["4"] == "enhancing tumour"
+    assert "not a medical device" in result["note"]

@@ -21,7 +21,7 @@ from minicube.cli._shared import (
 
 if TYPE_CHECKING:
     from minicube.inference import Segmentation, Segmenter
-    from minicube.scans import Case, CaseFiles, LabelScheme
+    from minicube.scans import CaseFiles, LabelScheme
 
 __all__ = ["segment"]
 
@@ -145,7 +145,7 @@ def _one(
     result = segmenter.segment(case)
     result.save(target.out, scheme=scheme, overwrite=overwrite)
     if target.report is not None:
-        _write_report(target.report, result, case, overwrite=overwrite)
+        _write_report(target.report, result, scheme, overwrite=overwrite)
     return {
         "case": case.identity,
         "output": str(target.out),
@@ -159,7 +159,9 @@ def _one(
     }
 
 
-def _write_report(path: Path, result: Segmentation, case: Case, *, overwrite: bool) -> None:
+def _write_report(
+    path: Path, result: Segmentation, scheme: LabelScheme, *, overwrite: bool
+) -> None:
     from minicube._version import __version__
     from minicube.reporting import case_report, write_report
 
@@ -171,7 +173,9 @@ def _write_report(path: Path, result: Segmentation, case: Case, *, overwrite: bo
         "checksum of the weights": description.sha256[:16],
         "time": f"{result.seconds:.1f} s",
     }
-    html = case_report(case, result.labels, scores=None, provenance=provenance)
+    # In the scheme of the file, so that the values on the page are those in it.
+    labels = result.labels.to(scheme)
+    html = case_report(result.case, labels, scores=None, provenance=provenance)
     write_report(path, html, overwrite=overwrite)
 
 
