@@ -74,6 +74,7 @@ def test_killed_and_resumed_equals_undisturbed(
     for name, weight in one.items():
         assert weight.numpy().tobytes() == other[name].numpy().tobytes(), name
     assert _metrics(run) == _metrics(undisturbed)
+    assert "<svg" in (run / "report.html").read_text(encoding="utf-8")
 
 
 def test_run_folder_explains_itself(undisturbed: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from minicube._errors import InputError, MissingExtra
-from minicube.cli._shared import SchemeName, console, progress, scheme_called
+from minicube.cli._shared import SchemeName, progress, results, scheme_called
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -45,6 +45,7 @@ def train(
         raise MissingExtra("Training", "train")
     if minutes is not None and steps is not None:
         raise InputError("--minutes and --steps contradict each other.", hint="give one of them")
+    from minicube.reporting import run_report, write_report
     from minicube.training import TrainingConfig, TrainingRequest
     from minicube.training import train as run_training
 
@@ -61,7 +62,9 @@ def train(
     )
     with progress() as display:
         run = run_training(request, _Display(display))
-    console().print(f"[bold]trained[/]: {run.path}  ·  next: minicube report {run.path}")
+    page = run.path / "report.html"
+    write_report(page, run_report(run.path))
+    results().print(f"trained: {run.path}\nreport: {page}")
 
 
 class _Display:
