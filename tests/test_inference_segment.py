@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import minicube as mc
+from minicube.cli import main
 from minicube.engines import load_model
 from minicube.inference.segment import Segmenter
 from minicube.scans import Case, Layout, Region, Sequence, Tissue, write_case
@@ -148,3 +149,17 @@ def test_shipped_model_on_a_real_case(tmp_path: Path) -> None:
     found, expert = result.labels.region(Region.WT), truth.region(Region.WT)
     assert 2 * (found & expert).sum() / (found.sum() + expert.sum()) > 0.6
     assert set(result.case.images) == set(Sequence)
+
+
+def test_a_contradictory_reference_stops_no_segmentation(run: Path, tmp_path: Path) -> None:
+    data = write_small_dataset(tmp_path / "data", 1)
+    (case,) = data.iterdir()
+    next(case.glob("*-seg.json")).write_text('{"label_scheme": "decathlon"}', encoding="utf-8")
+    out = tmp_path / "out.nii.gz"
+    with pytest.raises(SystemExit) as ended:
+        main(["segment", str(case), "--model", str(run), "-o", str(out)])
+    assert not ended.value.code
+    assert out.is_file()
+    with pytest.raises(mc.InputError, match="different label schemes"):
+        mc.load_case(case)
+    assert mc.load_case(case, labels=mc.LabelScheme.BRATS2023).reference is not None

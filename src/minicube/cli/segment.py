@@ -16,7 +16,6 @@ from minicube.cli._shared import (
     emit_json,
     progress,
     results,
-    scheme_called,
 )
 
 if TYPE_CHECKING:
@@ -61,14 +60,14 @@ def segment(
         raise InputError("Where to write is missing.", hint="add -o OUT.nii.gz")
     files = {"t1n": t1, "t1c": t1ce, "t2w": t2, "t2f": flair}
     cases = _cases(source, {name: path for name, path in files.items() if path is not None})
-    scheme = scheme_called(labels)
-    assert scheme is not None
     targets = _targets(cases, out, report)
     if no_clobber:
         _refuse_existing(targets)
     from minicube.engines import load_model
     from minicube.inference import Segmenter
+    from minicube.scans import LabelScheme
 
+    scheme = LabelScheme(labels)
     segmenter = Segmenter(None if model is None else load_model(model))
     rows = []
     with progress() as display:

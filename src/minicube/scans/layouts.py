@@ -56,7 +56,11 @@ def _with_stated_scheme(case: CaseFiles) -> CaseFiles:
     """What a label map says of itself counts more than what its layout usually has."""
     if case.reference is None:
         return case
-    return replace(case, scheme=stated_scheme(case.reference) or case.scheme)
+    try:
+        stated = stated_scheme(case.reference)
+    except InputError:  # for whoever reads it to say: a flag settles it, segmenting never asks
+        return case
+    return replace(case, scheme=stated or case.scheme)
 
 
 def _nothing_recognised(folder: Path) -> InputError:

@@ -42,10 +42,6 @@ class Box:
         """The same box with indices counted from ``origin``."""
         return Box(_minus(self.start, origin), _minus(self.stop, origin))
 
-    def extended(self, before: Shape, after: Shape) -> Box:
-        """The box grown by voxels before its start and after its stop."""
-        return Box(_minus(self.start, before), _plus(self.stop, after))
-
     def cut(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
         """Cut the box from the last three axes of ``array``; what lies outside is 0.
 
@@ -81,10 +77,6 @@ def bounding_box(mask: NDArray[np.bool_]) -> Box:
         first.append(int(hit[0]) if hit.size else 0)
         last.append(int(hit[-1]) + 1 if hit.size else mask.shape[axis])
     return Box((first[0], first[1], first[2]), (last[0], last[1], last[2]))
-
-
-def _plus(a: Shape, b: Shape) -> Shape:
-    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
 
 
 def _minus(a: Shape, b: Shape) -> Shape:
