@@ -21,20 +21,30 @@ def evaluate(
     reference_labels: Annotated[
         SchemeName | None, typer.Option(help="Scheme of the reference, if it does not say.")
     ] = None,
+    tolerance: Annotated[
+        float, typer.Option(help="How far surfaces may be apart to agree (NSD), mm.")
+    ] = 1.0,
+    lesions: Annotated[
+        bool, typer.Option("--lesions", help="Lesion by lesion, too, by the rule of BraTS 2023.")
+    ] = False,
     json: JsonOption = None,
 ) -> None:
-    """Score segmentations: counts first, then the ratios made of them.
+    """Score segmentations: voxels counted, Dice, surface distances (HD95, NSD), lesions.
 
     Example: minicube evaluate --prediction seg.nii.gz --reference truth.nii.gz
     --reference-labels brats2021
     """
-    from minicube.evaluation import evaluate_files
+    from dataclasses import replace
+
+    from minicube.evaluation import BRATS2023_LESIONS, BRATS_SURFACES, evaluate_files
 
     result = evaluate_files(
         prediction,
         reference,
         scheme_called(prediction_labels),
         scheme_called(reference_labels),
+        surfaces=replace(BRATS_SURFACES, tolerance=tolerance),
+        lesions=BRATS2023_LESIONS if lesions else None,
     )
     if json is not None:
         emit_json(result.to_dict(), json)

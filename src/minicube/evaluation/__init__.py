@@ -1,32 +1,88 @@
-"""Counts first, then ratios: how well a label map agrees with its reference."""
+"""Counts first, then ratios and distances: how well a label map agrees with its reference."""
 
 from minicube.evaluation.counts import CLASSES, Confusion, Counts, EmptyPolicy, confusion
 from minicube.evaluation.files import Evaluation, evaluate_files
-from minicube.evaluation.scores import (
-    CaseScores,
-    Score,
+from minicube.evaluation.lesions import (
+    BRATS2023_LESIONS,
+    BRATS2026_LESIONS,
+    Lesion,
+    LesionRule,
+    LesionScore,
+    lesion_scores,
+)
+from minicube.evaluation.scores import CaseScores, Score, evaluate_case
+from minicube.evaluation.statistics import Interval, PairedTest, compare, holm, interval
+from minicube.evaluation.summary import (
+    LesionSummary,
     ScoreSummary,
+    Spread,
     Summary,
-    evaluate_case,
     summarise,
 )
-from minicube.evaluation.tables import case_table, cases_table, summary_table
+from minicube.evaluation.surface import (
+    BRATS_SURFACES,
+    UNDEFINED_LEFT_OUT,
+    EmptyScores,
+    SurfaceDistances,
+    SurfacePolicy,
+    SurfaceScore,
+    mask_distances,
+    surface_distances,
+    surface_scores,
+)
+from minicube.evaluation.tables import (
+    case_table,
+    cases_table,
+    confusion_table,
+    distances_table,
+    lesions_table,
+    regions_table,
+    summary_table,
+    surfaces_table,
+)
 
 __all__ = [
+    "BRATS2023_LESIONS",
+    "BRATS2026_LESIONS",
+    "BRATS_SURFACES",
     "CLASSES",
+    "UNDEFINED_LEFT_OUT",
     "CaseScores",
     "Confusion",
     "Counts",
     "EmptyPolicy",
+    "EmptyScores",
     "Evaluation",
+    "Interval",
+    "Lesion",
+    "LesionRule",
+    "LesionScore",
+    "LesionSummary",
+    "PairedTest",
     "Score",
     "ScoreSummary",
+    "Spread",
     "Summary",
+    "SurfaceDistances",
+    "SurfacePolicy",
+    "SurfaceScore",
     "case_table",
     "cases_table",
+    "compare",
     "confusion",
+    "confusion_table",
+    "distances_table",
     "evaluate_case",
     "evaluate_files",
+    "holm",
+    "interval",
+    "lesion_scores",
+    "lesions_table",
+    "mask_distances",
+    "regions_table",
     "summarise",
     "summary_table",
+    "surface_distances",
+    "surface_scores",
+    "surfaces_table",
 ]

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicube._errors import InputError
-from minicube.scans import NETWORK_SCHEME, LabelMap, Region, Tissue
+from minicube.scans import NETWORK_SCHEME, LabelMap, LabelScheme, Region, Tissue
 
-__all__ = ["CLASSES", "Confusion", "Counts", "EmptyPolicy", "confusion"]
+__all__ = [
+    "CLASSES",
+    "Confusion",
+    "Counts",
+    "EmptyPolicy",
+    "check_same_shape",
+    "common_box",
+    "confusion",
+]
 
 CLASSES: Final[Mapping[Tissue, str]] = {
     Tissue.BACKGROUND: "background",
@@ -176,6 +186,57 @@ def confusion(prediction: LabelMap, reference: LabelMap) -> Confusion:
     Raises:
         InputError: The two have different shapes.
     """
+    check_same_shape(prediction, reference)
+    notes = [
+        f"{name}: {loss}"
+        for name, labels in (("prediction", prediction), ("reference", reference))
+        for loss in labels.losses(NETWORK_SCHEME)
+    ]
+    # Outside the box both say background, in every scheme.
+    box = common_box(prediction.array, reference.array)
+    found, truth = (
+        network_values(labels.scheme)[labels.array[box]] for labels in (prediction, reference)
+    )
+    pairs = found * np.uint8(_SIZE) + truth
+    counts = np.bincount(pairs.ravel(order="K"), minlength=_SIZE**2)
+    matrix = counts.reshape(_SIZE, _SIZE).astype(np.int64)
+    matrix[0, 0] += reference.array.size - found.size
+    return Confusion(matrix, tuple(notes))
+
+
+def network_values(scheme: LabelScheme) -> NDArray[np.uint8]:
+    """Return what each value of a scheme is to the networks, ``(256,)``; other values 0.
+
+    Tissues that the networks do not tell apart are merged, the cavity becomes background.
+    """
+    values = LabelMap(np.array(scheme.values, np.uint8), scheme)
+    table = np.zeros(256, np.uint8)
+    table[values.array] = values.to(NETWORK_SCHEME, lossy=True).array
+    return table
+
+
+def common_box(*arrays: NDArray[Any]) -> tuple[slice, ...]:
+    """Return the smallest box outside which all arrays are 0; of no voxels when they all are.
+
+    Args:
+        arrays: Of one shape.
+    """
+    some = reduce(or_, (array != 0 for array in arrays))
+    axes = range(some.ndim)
+    # One line per axis: whether anything is there.
+    lines = (some.any(axis=tuple(other for other in axes if other != axis)) for axis in axes)
+    return tuple(
+        slice(int(line.argmax()), int(line.size - line[::-1].argmax()) if line.any() else 0)
+        for line in lines
+    )
+
+
+def check_same_shape(prediction: LabelMap, reference: LabelMap) -> None:
+    """Refuse label maps that cannot be on one grid.
+
+    Raises:
+        InputError: The two have different shapes.
+    """
     if prediction.array.shape != reference.array.shape:
         raise InputError(
             "Prediction and reference do not have the same number of voxels.",
@@ -183,17 +244,6 @@ def confusion(prediction: LabelMap, reference: LabelMap) -> Confusion:
             found=f"{_times(prediction.array.shape)} in the prediction",
             hint="compare label maps on one grid; minicube writes them on the grid of the scan",
         )
-    notes = [
-        f"{name}: {loss}"
-        for name, labels in (("prediction", prediction), ("reference", reference))
-        for loss in labels.losses(NETWORK_SCHEME)
-    ]
-    found, truth = (
-        labels.to(NETWORK_SCHEME, lossy=True).array for labels in (prediction, reference)
-    )
-    pairs = found * np.uint8(_SIZE) + truth
-    counts = np.bincount(pairs.ravel(order="K"), minlength=_SIZE**2)
-    return Confusion(counts.reshape(_SIZE, _SIZE).astype(np.int64), tuple(notes))
 
 
 def _ratio(part: int, whole: int) -> float | None:

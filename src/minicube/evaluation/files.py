@@ -13,8 +13,20 @@ from rich.console import Group, RenderableType
 
 from minicube._errors import InputError
 from minicube.evaluation.counts import EmptyPolicy
-from minicube.evaluation.scores import CaseScores, Summary, evaluate_case, summarise
-from minicube.evaluation.tables import case_table, cases_table, summary_table
+from minicube.evaluation.lesions import LesionRule
+from minicube.evaluation.scores import CaseScores, evaluate_case
+from minicube.evaluation.summary import Summary, summarise
+from minicube.evaluation.surface import BRATS_SURFACES, SurfacePolicy
+from minicube.evaluation.tables import (
+    case_table,
+    cases_table,
+    confusion_table,
+    distances_table,
+    lesions_table,
+    regions_table,
+    summary_table,
+    surfaces_table,
+)
 from minicube.scans import (
     Geometry,
     LabelMap,
@@ -55,9 +67,16 @@ class Evaluation:
 
     def table(self) -> RenderableType:
         """Return what a terminal should show: the case in full, or all cases and the summary."""
+        first = self.cases[0]
+        measured = bool(first.surfaces or first.lesions)
         if len(self.cases) == 1:
-            return case_table(self.cases[0])
-        return Group(cases_table(self.cases), summary_table(self.summary))
+            surfaces = [surfaces_table(first)] if measured else []
+            return Group(case_table(first), *surfaces, confusion_table(first.confusion))
+        tables = [cases_table(self.cases)]
+        tables += [distances_table(self.cases)] if first.surfaces else []
+        tables += [summary_table(self.summary), regions_table(self.summary)]
+        tables += [lesions_table(self.summary)] if first.lesions else []
+        return Group(*tables, confusion_table(self.summary.confusion))
 
 
 @dataclass(frozen=True)
@@ -75,6 +94,8 @@ def evaluate_files(
     reference_labels: LabelScheme | None = None,
     *,
     policy: EmptyPolicy | None = None,
+    surfaces: SurfacePolicy | None = BRATS_SURFACES,
+    lesions: LesionRule | None = None,
 ) -> Evaluation:
     """Score a label map against its reference, or a folder of them against another.
 
@@ -89,6 +110,8 @@ def evaluate_files(
         prediction_labels: Scheme of the predictions; by default what the files or the dataset say.
         reference_labels: Likewise for the references.
         policy: For classes and regions that a reference does not have.
+        surfaces: Measure HD95 and surface Dice with this policy; None does not.
+        lesions: Score the regions lesion by lesion with this rule, too.
 
     Returns:
         Scores in order of name. Grids that differ in the order or direction of their axes alone
@@ -104,7 +127,15 @@ def evaluate_files(
         predicted, grid = _read(found, prediction_labels, "--prediction-labels")
         expert, expert_grid = _read(truth, reference_labels, "--reference-labels")
         _check_same_grid(found.path, grid, truth.path, expert_grid)
-        scores = evaluate_case(predicted, expert, identity=identity, policy=policy or EmptyPolicy())
+        scores = evaluate_case(
+            predicted,
+            expert,
+            identity=identity,
+            policy=policy or EmptyPolicy(),
+            spacing=expert_grid.ras_spacing,
+            surfaces=surfaces,
+            lesions=lesions,
+        )
         cases.append(scores)
     return Evaluation(tuple(cases))
 

@@ -1,20 +1,25 @@
-"""Scores of a case, and of many cases together."""
+"""Scores of a case."""
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, reduce
-from operator import add
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from minicube._errors import InputError
 from minicube.evaluation.counts import CLASSES, Confusion, Counts, EmptyPolicy, confusion
+from minicube.evaluation.lesions import LesionRule, LesionScore, lesion_scores
+from minicube.evaluation.surface import (
+    Part,
+    Spacing,
+    SurfacePolicy,
+    SurfaceScore,
+    surface_distances,
+)
 from minicube.scans import LabelMap, Region, Tissue
 
-__all__ = ["CaseScores", "Score", "ScoreSummary", "Summary", "evaluate_case", "summarise"]
+__all__ = ["CaseScores", "Score", "evaluate_case"]
 
 _USUAL = EmptyPolicy()
 
@@ -29,10 +34,14 @@ class Score:
     Args:
         counts: Voxels.
         policy: For empty references.
+        surface: How far the surfaces are apart, if that was measured.
+        lesions: Agreement lesion by lesion, likewise.
     """
 
     counts: Counts
     policy: EmptyPolicy
+    surface: SurfaceScore | None = None
+    lesions: LesionScore | None = None
 
     @property
     def dice(self) -> float | None:
@@ -52,6 +61,8 @@ class Score:
             "recall": self.counts.recall,
             dice_as: self.dice,
             "iou": self.iou,
+            **({} if self.surface is None else self.surface.to_dict()),
+            **({} if self.lesions is None else {"lesion_wise": self.lesions.to_dict()}),
         }
 
 
@@ -61,13 +72,21 @@ class CaseScores:
 
     Args:
         identity: Name of the case.
-        confusion: All that was counted; everything else follows from it.
+        confusion: All that was counted.
         policy: For classes and regions that the reference does not have.
+        surface_policy: That surfaces were scored with; None when they were not.
+        surfaces: Of tissues, background left out, and of regions.
+        lesion_rule: That lesions were scored with; None when they were not.
+        lesions: Of regions.
     """
 
     identity: str
     confusion: Confusion
     policy: EmptyPolicy
+    surface_policy: SurfacePolicy | None = None
+    surfaces: Mapping[Part, SurfaceScore] = field(default_factory=dict)
+    lesion_rule: LesionRule | None = None
+    lesions: Mapping[Region, LesionScore] = field(default_factory=dict)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -77,12 +96,23 @@ class CaseScores:
     @cached_property
     def classes(self) -> Mapping[Tissue, Score]:
         """Scores of background, oedema, non-enhancing and enhancing tumour."""
-        return {tissue: Score(self.confusion.tissue(tissue), self.policy) for tissue in CLASSES}
+        return {
+            tissue: Score(self.confusion.tissue(tissue), self.policy, self.surfaces.get(tissue))
+            for tissue in CLASSES
+        }
 
     @cached_property
     def regions(self) -> Mapping[Region, Score]:
         """Scores of WT, TC and ET."""
-        return {region: Score(self.confusion.region(region), self.policy) for region in Region}
+        return {
+            region: Score(
+                self.confusion.region(region),
+                self.policy,
+                self.surfaces.get(region),
+                self.lesions.get(region),
+            )
+            for region in Region
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what does not exist is None."""
@@ -95,116 +125,50 @@ class CaseScores:
         }
 
 
-@dataclass(frozen=True)
-class ScoreSummary:
-    """Agreement on one class or region over cases.
-
-    Args:
-        n: Cases that mean and median are of.
-        n_empty: Cases whose reference has nothing of it.
-        mean: Mean of the cases' Dice in [0, 1]; None when n is 0.
-        median: Their median, likewise.
-        pooled: All cases' voxels counted together; not subject to the policy.
-    """
-
-    n: int
-    n_empty: int
-    mean: float | None
-    median: float | None
-    pooled: Counts
-
-    def to_dict(self, dice_as: str) -> dict[str, Any]:
-        """Return plain values for JSON, Dice under the name ``dice_as``."""
-        return {
-            "n": self.n,
-            "n_empty": self.n_empty,
-            dice_as: {"mean": self.mean, "median": self.median},
-            "pooled": {
-                "counts": self.pooled.to_dict(),
-                "precision": self.pooled.precision,
-                "recall": self.pooled.recall,
-                "f1": self.pooled.dice,
-                "iou": self.pooled.iou,
-            },
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class Summary:
-    """Agreement over cases: mean and median of Dice, and voxels pooled.
-
-    Args:
-        cases: How many there are.
-        policy: That the cases were scored with.
-        classes: By tissue, background included.
-        regions: By region.
-        confusion: Of all voxels of all cases.
-    """
-
-    cases: int
-    policy: EmptyPolicy
-    classes: Mapping[Tissue, ScoreSummary]
-    regions: Mapping[Region, ScoreSummary]
-    confusion: Confusion
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; what does not exist is None."""
-        return {
-            "cases": self.cases,
-            "empty_policy": self.policy.to_dict(),
-            "notes": list(self.confusion.notes),
-            "classes": {CLASSES[tissue]: s.to_dict("f1") for tissue, s in self.classes.items()},
-            "regions": {region.value: s.to_dict("dice") for region, s in self.regions.items()},
-            "confusion": self.confusion.to_dict(),
-        }
-
-
 def evaluate_case(
-    prediction: LabelMap, reference: LabelMap, *, identity: str, policy: EmptyPolicy = _USUAL
+    prediction: LabelMap,
+    reference: LabelMap,
+    *,
+    identity: str,
+    policy: EmptyPolicy = _USUAL,
+    spacing: Spacing | None = None,
+    surfaces: SurfacePolicy | None = None,
+    lesions: LesionRule | None = None,
 ) -> CaseScores:
-    """Compare a prediction with its reference.
+    """Compare a prediction with its reference: voxels counted, and more if it is asked for.
 
     Args:
         prediction: Labels of any scheme, on the reference's grid.
         reference: Labels of any scheme.
         identity: Name of the case.
         policy: For classes and regions that the reference does not have.
+        spacing: Of the grid along x, y, z, mm; needed for surfaces and lesions.
+        surfaces: Measure HD95 and surface Dice of tissues and regions, with this policy.
+        lesions: Score the regions lesion by lesion, with this rule.
 
     Raises:
-        InputError: The two have different shapes.
+        InputError: The two have different shapes; surfaces or lesions are asked for and there is
+            no spacing, or the label maps are not 3-D.
     """
-    return CaseScores(identity, confusion(prediction, reference), policy)
-
-
-def summarise(cases: Sequence[CaseScores]) -> Summary:
-    """Bring the scores of cases together.
-
-    Args:
-        cases: At least one, all scored with one policy.
-
-    Raises:
-        InputError: There are no cases, or their policies differ.
-    """
-    if not cases:
-        raise InputError("There are no cases to summarise.")
-    policies = {case.policy for case in cases}
-    if len(policies) > 1:
-        raise InputError("The cases were not scored with one policy for empty references.")
-    return Summary(
-        cases=len(cases),
-        policy=policies.pop(),
-        classes={tissue: _together([case.classes[tissue] for case in cases]) for tissue in CLASSES},
-        regions={region: _together([case.regions[region] for case in cases]) for region in Region},
-        confusion=reduce(add, (case.confusion for case in cases)),
-    )
-
-
-def _together(scores: Sequence[Score]) -> ScoreSummary:
-    values = [score.dice for score in scores if score.dice is not None]
-    return ScoreSummary(
-        n=len(values),
-        n_empty=sum(score.counts.reference == 0 for score in scores),
-        mean=math.fsum(values) / len(values) if values else None,
-        median=statistics.median(values) if values else None,
-        pooled=reduce(add, (score.counts for score in scores)),
+    counted = confusion(prediction, reference)
+    if surfaces is None and lesions is None:
+        return CaseScores(identity, counted, policy)
+    if spacing is None:
+        raise InputError(
+            "Surfaces and lesions are measured in mm, which needs the spacing of the voxels."
+        )
+    distances = {} if surfaces is None else surface_distances(prediction, reference, spacing)
+    regions = () if lesions is None else tuple(Region)
+    return CaseScores(
+        identity,
+        counted,
+        policy,
+        surface_policy=surfaces,
+        surfaces={part: d.score(surfaces) for part, d in distances.items() if surfaces},
+        lesion_rule=lesions,
+        lesions={
+            region: lesion_scores(prediction, reference, region, spacing, rule=lesions)
+            for region in regions
+            if lesions
+        },
     )
