@@ -21,6 +21,7 @@ from minicube.scans import (
 )
 from minicube.volumes import (
     Box,
+    Intensities,
     normalise,
     open_stored,
     prepare,
@@ -82,15 +83,21 @@ def test_labels_on_the_same_grid_are_untouched() -> None:
 def test_normalise_gives_zero_mean_unit_spread_inside_and_zero_outside() -> None:
     rng = np.random.default_rng(1)
     brain = rng.random((12, 12, 12)) > 0.5
-    scaled = normalise(rng.normal(300, 40, brain.shape).astype(np.float32), brain)
+    image = rng.normal(300, 40, brain.shape).astype(np.float32)
+    scaled, scale = normalise(image, brain)
     assert abs(scaled[brain].mean()) < 1e-4
     assert abs(scaled[brain].std() - 1) < 1e-4
     assert not scaled[~brain].any()
+    assert scale.mean == pytest.approx(image[brain].mean(), rel=1e-5)
+    assert scale.deviation == pytest.approx(image[brain].std(), rel=1e-5)
 
 
 def test_a_flat_sequence_does_not_divide_by_zero() -> None:
     brain = np.ones((4, 4, 4), bool)
-    assert not normalise(np.full((4, 4, 4), 7, np.float32), brain).any()
+    scaled, scale = normalise(np.full((4, 4, 4), 7, np.float32), brain)
+    assert not scaled.any()
+    assert scale.mean == 7
+    assert scale.deviation > 0
 
 
 def test_at_one_millimetre_the_way_back_is_exact() -> None:
@@ -131,6 +138,18 @@ def test_a_case_without_brain_is_refused() -> None:
         prepare(Case("c", case.images, case.geometry, np.zeros(case.shape, bool)))
 
 
+def test_raw_intensities_are_the_scans_own() -> None:
+    case = _case((50, 60, 55), (1.0, 1.0, 1.0))
+    prepared = prepare(case)
+    assert prepared.images_as(Intensities.Z_SCORE) is prepared.images
+    raw = prepared.images_as(Intensities.RAW)
+    assert raw.dtype == np.float32
+    for i, sequence in enumerate(Sequence):
+        scan = case.images[sequence][prepared.frame.box.slices]
+        np.testing.assert_allclose(raw[i], scan, rtol=1e-5, atol=1e-3)
+        assert np.array_equal(raw[i] == 0, ~prepared.brain)
+
+
 def test_stored_windows_equal_the_prepared_case(tmp_path: Path) -> None:
     prepared = prepare(_case((50, 60, 55), (1.0, 1.0, 1.0)))
     assert prepared.labels is not None
@@ -143,6 +162,10 @@ def test_stored_windows_equal_the_prepared_case(tmp_path: Path) -> None:
     images, labels = stored.read(box)
     np.testing.assert_allclose(images, box.cut(prepared.images), atol=5e-3)
     assert np.array_equal(labels, box.cut(prepared.labels.array))
+    raw, same = stored.read(box, Intensities.RAW)
+    np.testing.assert_allclose(raw, box.cut(prepared.images_as(Intensities.RAW)), atol=0.3)
+    assert np.array_equal(same, labels)
+    assert stored.scales == prepared.scales
     for tissue in NETWORK_SCHEME.tissues.values():
         spots = stored.spots[tissue.value]
         assert prepared.labels.tissue(tissue)[tuple(spots.T)].all()

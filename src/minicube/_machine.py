@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from minicube._version import __version__
 
-__all__ = ["describe_machine"]
+__all__ = ["describe_machine", "forget_peak_memory", "peak_memory", "processor_name"]
 
 _BASE = ("numpy", "scipy", "nibabel", "isal", "pydantic", "typer", "rich", "jinja2", "pillow")
 _TRAIN = ("torch", "lightning-fabric", "monai", "safetensors")
@@ -24,7 +25,7 @@ def describe_machine() -> dict[str, dict[str, str | int | None]]:
             "minicube": __version__,
             "python": platform.python_version(),
             "system": f"{platform.system()} {platform.release()}",
-            "processor": _processor_name() or platform.machine(),
+            "processor": processor_name() or platform.machine(),
             "processor features": " ".join(_processor_features()) or "unknown",
             "cores": os.cpu_count(),
             "memory": _memory() or "unknown",
@@ -52,7 +53,8 @@ def _cpuinfo() -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def _processor_name() -> str:
+def processor_name() -> str:
+    """What the processor calls itself."""
     return _cpuinfo().get("model name", "") or platform.processor()
 
 
@@ -67,3 +69,28 @@ def _memory() -> str | None:
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf
         return None
     return f"{pages * size / 2**30:.1f} GB"
+
+
+def peak_memory() -> int | None:
+    """Largest resident memory of this process so far, bytes; None where nobody counts it."""
+    try:
+        text = Path("/proc/self/status").read_text(encoding="utf-8")
+        kilobytes = next(line.split()[1] for line in text.splitlines() if line.startswith("VmHWM"))
+        return int(kilobytes) * 1024
+    except (OSError, StopIteration):
+        return _peak_by_resource()
+
+
+def forget_peak_memory() -> None:
+    """Let :func:`peak_memory` count anew from here; does nothing where that is not possible."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+
+
+def _peak_by_resource() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

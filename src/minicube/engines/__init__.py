@@ -1,6 +1,6 @@
 """Run a trained network. PyTorch is imported only when an engine of it is made."""
 
-from minicube.engines.engine import Engine, segment_volume, volume_logits
+from minicube.engines.engine import Cut, Engine, cut_volume, segment_volume, volume_logits
 from minicube.engines.model import (
     DESCRIPTION,
     WEIGHTS,
@@ -13,10 +13,12 @@ from minicube.engines.model import (
 __all__ = [
     "DESCRIPTION",
     "WEIGHTS",
+    "Cut",
     "Engine",
     "Model",
     "ModelDescription",
     "checksum",
+    "cut_volume",
     "load_model",
     "segment_volume",
     "volume_logits",

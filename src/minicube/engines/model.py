@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from minicube._errors import InputError
 from minicube._files import read_json
+from minicube.engines.engine import Cut
+from minicube.volumes import Intensities
 
 __all__ = ["DESCRIPTION", "WEIGHTS", "Model", "ModelDescription", "load_model"]
 
@@ -31,6 +33,12 @@ class ModelDescription(BaseModel):
         name: How the model is called in reports.
         network: Name of the network.
         widths: Channels of its levels, top first.
+        layers: Normalisation after its convolutions.
+        output_relu: Whether a ReLU follows its last convolution.
+        triplanar: Whether a 2D network runs along all three axes.
+        part: Voxels along x, y, z of the parts it predicts; None for the whole volume.
+        context: Voxels a part is given beyond that along each axis, both sides together.
+        denoise: Whether Rician noise is taken from scans first.
         sequences: Channel order of the input.
         spacing: Millimetres between voxel centres of the input.
         normalisation: How intensities are scaled.
@@ -46,17 +54,28 @@ class ModelDescription(BaseModel):
 
     format: Literal[1] = 1
     name: str
-    network: Literal["unet3d"]
+    network: str
     widths: tuple[int, ...] = Field(min_length=2, max_length=7)
+    layers: Literal["batch", "instance", "none"] = "batch"
+    output_relu: bool = False
+    triplanar: bool = False
+    part: tuple[int, int, int] | None = None
+    context: int = Field(0, ge=0)
+    denoise: bool = False
     sequences: tuple[Literal["t1n"], Literal["t1c"], Literal["t2w"], Literal["t2f"]]
     spacing: float = Field(ge=1.0, le=1.0)
-    normalisation: Literal["z-score in the brain"]
+    normalisation: Intensities
     scheme: Literal["decathlon"]
     trained_on: str
     licence: str
     minicube: str
     steps: int
     sha256: str
+
+    @property
+    def cut(self) -> Cut | None:
+        """How volumes are cut up for it; None runs them whole."""
+        return None if self.part is None else Cut(self.part, self.context)
 
 
 @dataclass(frozen=True)

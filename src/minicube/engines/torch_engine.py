@@ -11,7 +11,14 @@ from torch import nn
 
 from minicube._errors import InputError
 from minicube.engines.model import Model
-from minicube.networks import UNet3d, UNet3dConfig
+from minicube.networks import (
+    Network,
+    NetworkConfig,
+    NetworkName,
+    Normalisation,
+    build_network,
+)
+from minicube.volumes import Shape
 
 __all__ = ["TorchEngine", "has_bf16", "load_network"]
 
@@ -24,18 +31,22 @@ class TorchEngine:
         bf16: Compute in bfloat16 where torch's autocast does.
     """
 
-    def __init__(self, network: UNet3d, *, bf16: bool) -> None:
-        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self._network = network
+    def __init__(self, network: Network, *, bf16: bool) -> None:
+        self._network = network.channels_last()
         self._bf16 = bf16
 
     @property
-    def stride(self) -> int:
-        """Voxels; every axis of the input must be a multiple of it."""
+    def stride(self) -> Shape:
+        """Voxels along x, y, z; what the network answers for is a multiple of it."""
         return self._network.stride
 
+    @property
+    def margin(self) -> int:
+        """Voxels on each side that the network takes and does not answer for."""
+        return self._network.margin
+
     def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Images ``(sequence, x, y, z)`` to logits ``(class, x, y, z)``."""
+        """Images ``(sequence, x, y, z)`` to logits ``(class, x, y, z)``, less the margin."""
         batch = torch.from_numpy(images)[None].contiguous(memory_format=torch.channels_last_3d)
         with (
             _evaluating(self._network),
@@ -46,13 +57,13 @@ class TorchEngine:
             return logits
 
 
-def load_network(model: Model) -> UNet3d:
+def load_network(model: Model) -> Network:
     """Build a model's network and fill in its weights.
 
     Raises:
-        InputError: The weights are damaged or belong to another network.
+        InputError: The network is not known, or the weights are damaged or of another one.
     """
-    network = UNet3d(UNet3dConfig(widths=model.description.widths))
+    network = build_network(_config(model))
     try:
         weights = load_file(model.weights)
         network.load_state_dict({name: value.float() for name, value in weights.items()})
@@ -62,6 +73,25 @@ def load_network(model: Model) -> UNet3d:
             found=str(error).splitlines()[0],
         ) from error
     return network.eval()
+
+
+def _config(model: Model) -> NetworkConfig:
+    description = model.description
+    try:
+        name = NetworkName(description.network)
+    except ValueError as error:
+        raise InputError(
+            f"{model.folder} describes a network that this minicube does not know.",
+            expected=f"one of {', '.join(NetworkName)}",
+            found=description.network,
+        ) from error
+    return NetworkConfig(
+        name=name,
+        widths=description.widths,
+        normalisation=Normalisation(description.layers),
+        output_relu=description.output_relu,
+        triplanar=description.triplanar,
+    )
 
 
 def has_bf16() -> bool:

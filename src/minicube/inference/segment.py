@@ -101,8 +101,11 @@ class Segmenter:
     def segment(self, case: Case) -> Segmentation:
         """Segment one case."""
         began = time.perf_counter()
-        prepared = prepare(_without_reference(case))
-        labels = restore(segment_volume(self._engine, prepared.images), prepared.frame)
+        description = self.model.description
+        prepared = prepare(_without_reference(case), denoise=description.denoise)
+        images = prepared.images_as(description.normalisation)
+        found = segment_volume(self._engine, images, description.cut)
+        labels = restore(found, prepared.frame)
         return Segmentation(case, labels, self.model, time.perf_counter() - began)
 
 

@@ -1,6 +1,7 @@
 """A Case made ready and cut up: resample, crop, normalise, minicubes, the on-disk store."""
 
 from minicube.volumes.box import Box, Shape, bounding_box
+from minicube.volumes.denoise import denoise_rician, estimate_noise
 from minicube.volumes.partition import (
     REPORT_MINICUBE,
     REPORT_REGION,
@@ -12,7 +13,16 @@ from minicube.volumes.partition import (
     partition,
     region_around,
 )
-from minicube.volumes.prepare import Frame, Prepared, normalise, prepare, restore
+from minicube.volumes.prepare import (
+    Frame,
+    Intensities,
+    Prepared,
+    Scale,
+    normalise,
+    prepare,
+    restore,
+    unscaled,
+)
 from minicube.volumes.resample import NETWORK_SPACING, resample, resample_labels
 from minicube.volumes.store import BRAIN, StoredCase, open_stored, store_one
 
@@ -25,13 +35,17 @@ __all__ = [
     "ContextPlacement",
     "CroppedRegion",
     "Frame",
+    "Intensities",
     "Minicube",
     "Prepared",
+    "Scale",
     "Shape",
     "StoredCase",
     "bounding_box",
     "composite",
     "concatenate",
+    "denoise_rician",
+    "estimate_noise",
     "normalise",
     "open_stored",
     "partition",
@@ -41,4 +55,5 @@ __all__ = [
     "resample_labels",
     "restore",
     "store_one",
+    "unscaled",
 ]

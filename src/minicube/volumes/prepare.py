@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,39 @@ from numpy.typing import NDArray
 from minicube._errors import InputError
 from minicube.scans import NETWORK_SCHEME, Case, LabelMap, Sequence
 from minicube.volumes.box import Box, Shape, bounding_box
+from minicube.volumes.denoise import denoise_rician
 from minicube.volumes.resample import network_shape, resample, resample_labels
 
-__all__ = ["Frame", "Prepared", "normalise", "prepare", "restore"]
+__all__ = [
+    "Frame",
+    "Intensities",
+    "Prepared",
+    "Scale",
+    "normalise",
+    "prepare",
+    "restore",
+    "unscaled",
+]
+
+
+class Intensities(StrEnum):
+    """How intensities are scaled for a network."""
+
+    Z_SCORE = "z-score in the brain"
+    RAW = "none"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a sequence's z-scores were made with, in the scan's own unit.
+
+    Args:
+        mean: Of the brain.
+        deviation: Standard deviation in the brain, > 0.
+    """
+
+    mean: float
+    deviation: float
 
 
 @dataclass(frozen=True)
@@ -41,6 +72,7 @@ class Prepared:
         brain: ``(x, y, z)`` bool.
         labels: Reference in :data:`NETWORK_SCHEME` on the same grid, when there is one.
         frame: The way back.
+        scales: Of each sequence, in the order of :class:`Sequence`.
     """
 
     identity: str
@@ -48,14 +80,25 @@ class Prepared:
     brain: NDArray[np.bool_]
     labels: LabelMap | None
     frame: Frame
+    scales: tuple[Scale, ...]
+
+    def images_as(self, intensities: Intensities) -> NDArray[np.float32]:
+        """Images scaled as a network wants them, ``(sequence, x, y, z)``."""
+        if intensities is Intensities.RAW:
+            return unscaled(self.images, self.scales)
+        return self.images
 
 
-def prepare(case: Case) -> Prepared:
+def prepare(case: Case, *, denoise: bool = False) -> Prepared:
     """Resample to 1 mm, crop to the brain's box, z-score each sequence.
 
+    Args:
+        case: As it was read.
+        denoise: Take Rician noise away first (:func:`denoise_rician`).
+
     Raises:
-        InputError: The brain is empty, or the reference cannot be expressed in the
-            network's classes without a loss.
+        InputError: The brain is empty, the reference cannot be expressed in the network's
+            classes without a loss, or the package for denoising is missing.
     """
     shape = network_shape(case.shape, case.spacing)
     brain = case.brain
@@ -69,17 +112,25 @@ def prepare(case: Case) -> Prepared:
     box = bounding_box(brain)
     brain = brain[box.slices]
     images = np.empty((len(Sequence), *box.shape), np.float32)
+    scales = []
     for channel, sequence in enumerate(Sequence):
-        image = resample(case.images[sequence], shape)[box.slices]
-        images[channel] = normalise(image, brain)
+        scan = case.images[sequence]
+        if denoise:
+            scan = denoise_rician(scan, case.brain)
+        image = resample(scan, shape)[box.slices]
+        images[channel], scale = normalise(image, brain)
+        scales.append(scale)
     labels = None
     if case.reference is not None:
         reference = resample_labels(case.reference.to(NETWORK_SCHEME), shape)
         labels = LabelMap(np.ascontiguousarray(reference.array[box.slices]), NETWORK_SCHEME)
-    return Prepared(case.identity, images, brain, labels, Frame(case.shape, shape, box))
+    frame = Frame(case.shape, shape, box)
+    return Prepared(case.identity, images, brain, labels, frame, tuple(scales))
 
 
-def normalise(image: NDArray[np.float32], brain: NDArray[np.bool_]) -> NDArray[np.float32]:
+def normalise(
+    image: NDArray[np.float32], brain: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], Scale]:
     """Z-score inside the brain: (v − mean) / standard deviation; 0 outside.
 
     Args:
@@ -87,9 +138,20 @@ def normalise(image: NDArray[np.float32], brain: NDArray[np.bool_]) -> NDArray[n
         brain: ``(x, y, z)``; the statistics are taken here.
     """
     inside = image[brain].astype(np.float64)
-    spread = inside.std()
-    scaled = (image - np.float32(inside.mean())) / np.float32(max(spread, 1e-6))
-    return np.where(brain, scaled, np.float32(0))
+    scale = Scale(float(inside.mean()), max(float(inside.std()), 1e-6))
+    scaled = (image - np.float32(scale.mean)) / np.float32(scale.deviation)
+    return np.where(brain, scaled, np.float32(0)), scale
+
+
+def unscaled(images: NDArray[np.float32], scales: tuple[Scale, ...]) -> NDArray[np.float32]:
+    """The intensities that z-scores were made of; 0 stays 0.
+
+    Args:
+        images: ``(sequence, x, y, z)``, z-scores.
+        scales: Of each sequence.
+    """
+    raw = [image * s.deviation + s.mean for image, s in zip(images, scales, strict=True)]
+    return np.where(images == 0, np.float32(0), np.stack(raw)).astype(np.float32)
 
 
 def restore(labels: LabelMap, frame: Frame) -> LabelMap:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from minicube._files import read_json, replacing, write_json
 from minicube.scans import NETWORK_SCHEME, LabelMap
 from minicube.volumes.box import Box, Shape
-from minicube.volumes.prepare import Prepared
+from minicube.volumes.prepare import Intensities, Prepared, Scale, unscaled
 
 __all__ = ["BRAIN", "StoredCase", "open_stored", "store_one"]
 
@@ -34,15 +35,26 @@ class StoredCase:
     @property
     def identity(self) -> str:
         """Name of the case."""
-        return str(read_json(self.folder / "case.json")["identity"])
+        return str(self._facts["identity"])
+
+    @property
+    def scales(self) -> tuple[Scale, ...]:
+        """What the z-scores of each sequence were made with."""
+        return tuple(Scale(*pair) for pair in self._facts["scales"])
 
     @cached_property
+    def _facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] = read_json(self.folder / "case.json")
+        return facts
+
+    # Mapped anew at each use: what stays mapped counts as this process's memory.
+    @property
     def images(self) -> NDArray[np.float16]:
         """Z-scores, ``(sequence, x, y, z)``, mapped read-only."""
         mapped: NDArray[np.float16] = np.load(self.folder / "images.npy", mmap_mode="r")
         return mapped
 
-    @cached_property
+    @property
     def labels(self) -> LabelMap:
         """Labels in :data:`NETWORK_SCHEME`, ``(x, y, z)``, mapped read-only."""
         return LabelMap(np.load(self.folder / "labels.npy", mmap_mode="r"), NETWORK_SCHEME)
@@ -53,15 +65,19 @@ class StoredCase:
         with np.load(self.folder / "spots.npz") as archive:
             return {name: archive[name] for name in archive.files}
 
-    @property
+    @cached_property
     def shape(self) -> Shape:
         """Voxels along x, y, z."""
         x, y, z = self.images.shape[1:]
         return x, y, z
 
-    def read(self, box: Box) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    def read(
+        self, box: Box, intensities: Intensities = Intensities.Z_SCORE
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Read one window: images ``(sequence, *box.shape)`` and labels; 0 outside the case."""
         images = np.asarray(box.cut(self.images), np.float32)
+        if intensities is Intensities.RAW:
+            images = unscaled(images, self.scales)
         labels = np.array(box.cut(self.labels.array), np.uint8)
         return images, labels
 
@@ -78,7 +94,8 @@ def store_one(case: Prepared, folder: Path) -> StoredCase:
     with replacing(stored.folder / "spots.npz") as temporary, temporary.open("wb") as file:
         np.savez(file, **spots)  # type: ignore[arg-type]
     # Last, so that its presence says the case is complete.
-    write_json(stored.folder / "case.json", {"identity": case.identity})
+    scales = [(scale.mean, scale.deviation) for scale in case.scales]
+    write_json(stored.folder / "case.json", {"identity": case.identity, "scales": scales})
     return stored
 
 

@@ -1,0 +1,58 @@
+"""Peak memory is counted, and counted anew when asked."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minicube import _machine
+from minicube._machine import forget_peak_memory, peak_memory
+
+_MEGABYTE = 2**20
+CLEAR = Path("/proc/self/clear_refs")
+
+
+@pytest.mark.skipif(not CLEAR.exists(), reason="only Linux lets a peak be forgotten")
+def test_peak_grows_with_what_is_touched_and_can_be_forgotten() -> None:
+    forget_peak_memory()
+    before = peak_memory()
+    assert before is not None
+    assert before > 20 * _MEGABYTE  # Python and numpy alone take as much
+    block = np.ones(200 * _MEGABYTE, np.uint8)
+    grown = peak_memory()
+    assert grown is not None
+    assert 190 * _MEGABYTE < grown - before < 260 * _MEGABYTE
+    assert block[-1] == 1
+    del block
+    kept = peak_memory()
+    assert kept is not None
+    assert abs(kept - grown) < 4 * _MEGABYTE  # a peak stays one after the memory is given back
+    forget_peak_memory()
+    after = peak_memory()
+    assert after is not None
+    assert grown - after > 150 * _MEGABYTE
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not count it this way")
+def test_without_proc_the_peak_comes_from_the_systems_own_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    by_proc = peak_memory()
+    block = np.ones(60 * _MEGABYTE, np.uint8)
+    assert block[-1] == 1
+    monkeypatch.setattr(_machine, "Path", lambda _: Path("/nowhere/at/all"))
+    by_resource = peak_memory()
+    assert by_resource is not None
+    assert by_proc is not None
+    assert by_resource > 60 * _MEGABYTE
+    assert 0.5 * by_proc < by_resource
+    forget_peak_memory()  # does nothing, and says nothing
+
+
+def test_the_processor_has_a_name() -> None:
+    described = _machine.describe_machine()["machine"]["processor"]
+    assert isinstance(described, str)
+    assert _machine.processor_name() in (described, "")
