@@ -1,31 +1,15 @@
-"""Losses, configuration, sampling, augmentation, split, schedule."""
+"""The plain loss, the split by case, the schedule."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from minicube import InputError
-from minicube.scans import NETWORK_SCHEME
-from minicube.training import Augmentation, TrainingConfig
-from minicube.training.augment import augmentation
+from minicube.training import TrainingConfig
 from minicube.training.data import split_cases
 from minicube.training.losses import dice_and_cross_entropy
-from minicube.training.sampling import Sampler
 from minicube.training.stepper import learning_rate
-from minicube.volumes import StoredCase, prepare, store_one
-from small_cases import small_case
-
-NOTHING = Augmentation(**dict.fromkeys(Augmentation.model_fields, 0.0))
-
-
-@pytest.fixture(scope="module")
-def cases(tmp_path_factory: pytest.TempPathFactory) -> list[StoredCase]:
-    folder = tmp_path_factory.mktemp("stored")
-    return [store_one(prepare(small_case(seed)), folder) for seed in range(3)]
 
 
 def test_loss_equals_its_closed_form() -> None:
@@ -47,88 +31,6 @@ def test_loss_of_a_perfect_answer_is_zero_and_bf16_is_safe() -> None:
     assert torch.isfinite(dice_and_cross_entropy(-1e4 * logits, target))
 
 
-def test_unknown_and_impossible_settings_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="stepz"):
-        TrainingConfig.checked({"stepz": 3}, "test")
-    with pytest.raises(InputError, match="multiple of 8"):
-        TrainingConfig.checked({"window": (96, 96, 81)}, "test")
-    with pytest.raises(InputError, match=r"augmentation\.flip"):
-        TrainingConfig.checked({"augmentation": {"flip": 1.5}}, "test")
-    broken = tmp_path / "broken.toml"
-    broken.write_text("steps = = 3")
-    with pytest.raises(InputError, match="not a readable TOML"):
-        TrainingConfig.read(broken)
-
-
-def test_config_survives_the_run_folder() -> None:
-    config = TrainingConfig(steps=7, window=(32, 32, 16), augmentation=Augmentation(flip=0.25))
-    assert TrainingConfig.checked(config.model_dump(mode="json"), "test") == config
-
-
-def test_a_sample_is_a_function_of_seed_step_and_index(cases: list[StoredCase]) -> None:
-    sampler = Sampler(cases, (32, 32, 16), 0.5, seed=3)
-    again = Sampler(cases, (32, 32, 16), 0.5, seed=3)
-    change = augmentation(Augmentation())
-    for step, index in ((0, 0), (5, 11), (0, 1)):
-        first = change(*sampler.draw(step, index))
-        change(*sampler.draw(9, 9))  # an other sample in between leaves no trace
-        second = change(*again.draw(step, index))
-        assert torch.equal(first[0], second[0])
-        assert torch.equal(first[1], second[1])
-    other = Sampler(cases, (32, 32, 16), 0.5, seed=4).draw(0, 0)
-    assert not np.array_equal(other[0], sampler.draw(0, 0)[0])
-
-
-def test_an_epoch_sees_every_case_once(cases: list[StoredCase]) -> None:
-    sampler = Sampler(cases, (16, 16, 16), 0.5, seed=0)
-    for epoch in range(3):
-        turns = {sampler._turn(3 * epoch + i) for i in range(3)}
-        assert turns == {0, 1, 2}
-
-
-def test_windows_aimed_at_tumour_hold_tumour(cases: list[StoredCase]) -> None:
-    aimed = Sampler(cases, (8, 8, 8), tumour_share=1.0, seed=0)
-    aimless = Sampler(cases, (8, 8, 8), tumour_share=0.0, seed=0)
-    assert all(aimed.draw(0, i)[1].any() for i in range(60))
-    assert not all(aimless.draw(0, i)[1].any() for i in range(60))
-    present = {int(v) for i in range(60) for v in np.unique(aimed.draw(0, i)[1])}
-    assert present == set(NETWORK_SCHEME.values)
-
-
-def test_a_window_larger_than_the_case_is_padded(cases: list[StoredCase]) -> None:
-    images, labels, _ = Sampler(cases, (96, 96, 80), 1.0, seed=0).draw(0, 0)
-    assert images.shape == (4, 96, 96, 80)
-    assert labels.shape == (96, 96, 80)
-
-
-def test_augmentation_at_zero_changes_nothing(cases: list[StoredCase]) -> None:
-    images, labels, seed = Sampler(cases, (32, 32, 16), 1.0, seed=1).draw(0, 0)
-    changed, same = augmentation(NOTHING)(images, labels, seed)
-    assert torch.equal(changed, torch.from_numpy(images))
-    assert torch.equal(same, torch.from_numpy(labels).long())
-
-
-@pytest.mark.parametrize("name", sorted(Augmentation.model_fields))
-def test_each_augmentation_at_one_changes_every_sample(cases: list[StoredCase], name: str) -> None:
-    change = augmentation(NOTHING.model_copy(update={name: 1.0}))
-    spatial = name in ("flip", "affine", "elastic")
-    for index in range(4):
-        images, labels, seed = Sampler(cases, (32, 32, 16), 1.0, seed=1).draw(0, index)
-        changed, moved = change(images, labels, seed)
-        assert not torch.equal(changed, torch.from_numpy(images))
-        assert torch.equal(moved, torch.from_numpy(labels).long()) != spatial
-        assert torch.isfinite(changed).all()
-        if not spatial:  # what lies outside the brain stays 0
-            assert not changed[:, torch.from_numpy(~(images != 0).any(axis=0))].any()
-
-
-def test_flip_moves_images_and_labels_together(cases: list[StoredCase]) -> None:
-    images, labels, seed = Sampler(cases, (32, 32, 16), 1.0, seed=1).draw(0, 0)
-    changed, moved = augmentation(NOTHING.model_copy(update={"flip": 1.0}))(images, labels, seed)
-    assert torch.equal(changed, torch.from_numpy(images[:, ::-1].copy()))
-    assert torch.equal(moved, torch.from_numpy(labels[::-1].copy()).long())
-
-
 def test_split_is_by_case_complete_and_repeatable() -> None:
     names = [f"case-{i}" for i in range(20)]
     train, held_out = split_cases(names, 0.2, seed=1)
@@ -146,3 +48,13 @@ def test_learning_rate_warms_up_and_ends_near_zero() -> None:
     assert max(rates) == pytest.approx(1e-2)
     assert rates[-1] < 1e-4
     assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_a_constant_rate_stays_after_its_warm_up() -> None:
+    config = TrainingConfig.checked(
+        {"steps": 50, "warmup": 0, "schedule": "constant", "learning_rate": 0.01}, "test"
+    )
+    assert {learning_rate(step, config) for step in range(50)} == {0.01}
+    warmed = config.model_copy(update={"warmup": 5})
+    assert learning_rate(0, warmed) == pytest.approx(0.002)
+    assert {learning_rate(step, warmed) for step in range(5, 50)} == {0.01}

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 import minicube as mc
 from minicube import InputError
 from minicube.engines import load_model
-from minicube.training import TrainingConfig
+from minicube.training import RunFolder, TrainingConfig
 from small_cases import write_small_dataset
 
 SETTINGS: dict[str, Any] = {
@@ -45,6 +45,12 @@ def _metrics(run: Path) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
+def _saved_at(run: Path) -> int:
+    """Step of the last checkpoint; there is one of step 0 from the start."""
+    state = RunFolder(run).read_checkpoint()
+    return 0 if state is None else int(state["step"])
+
+
 def _start(data: Path, run: Path, *more: str) -> subprocess.Popen[bytes]:
     config = run.parent / "settings.json"
     config.write_text(TrainingConfig(**SETTINGS).model_dump_json())
@@ -59,7 +65,7 @@ def test_killed_and_resumed_equals_undisturbed(
     run = tmp_path / "killed"
     process = _start(data, run)
     deadline = time.monotonic() + 120
-    while not (run / "checkpoint.pt").exists():
+    while not _saved_at(run):
         assert process.poll() is None, "the training ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.005)

@@ -17,27 +17,37 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
+# Written out, since the type itself would pull torch into `minicube --help`; a test compares.
+NetworkWord = Literal["segnet", "unet2d", "unet3d-report", "unet3d-context", "vnet", "unet3d"]
+
 
 def train(
     data: Annotated[Path, typer.Option(help="Labelled cases, in any layout.")],
     out: Annotated[Path, typer.Option(help="Run folder.")],
-    network: Annotated[Literal["unet3d"] | None, typer.Option(help="Which network.")] = None,
+    network: Annotated[NetworkWord | None, typer.Option(help="Which network.")] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0.1, help="Train about this long (set once, in steps).")
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Train this many steps.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of weights, split and samples.")] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Settings as TOML; `config.json` of a run also serves.")
+        str | None,
+        typer.Option(help="Settings: TOML, a run's `config.json`, or a preset by its name."),
     ] = None,
     labels: Annotated[
         SchemeName | None, typer.Option(help="Label scheme of the references, if not stated.")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Begin with the weights of this model.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
 ) -> None:
     """Train a network on labelled cases.
 
     Example: minicube train --data phantoms/ --out runs/first --minutes 20
+
+    Presets, for --config: segnet, unet2d, unet3d-report, unet3d-context and vnet are the systems
+    of the report with the repairs; each with -as-reported behind it is as the report had it.
     """
     from importlib.util import find_spec
 
@@ -59,6 +69,7 @@ def train(
         minutes=minutes,
         resume=resume,
         labels=scheme_called(labels),
+        start=start,
     )
     with progress() as display:
         run = run_training(request, _Display(display))

@@ -1,17 +1,36 @@
 """From labelled cases to weights."""
 
-from minicube.training.config import Augmentation, Precision, TrainingConfig
-from minicube.training.loop import Listener, TrainingRequest, train
+from minicube.training.config import Augmentation, Precision, TrainingConfig, preset_names
+from minicube.training.data import find_labelled_cases, prepare_cases
+from minicube.training.loop import (
+    Listener,
+    Material,
+    SilentListener,
+    TrainingRequest,
+    fit,
+    seconds_a_step,
+    train,
+)
 from minicube.training.run_folder import RunFolder
+from minicube.training.stepper import Cause, Diverged
 from minicube.training.validate import Scores
 
 __all__ = [
     "Augmentation",
+    "Cause",
+    "Diverged",
     "Listener",
+    "Material",
     "Precision",
     "RunFolder",
     "Scores",
+    "SilentListener",
     "TrainingConfig",
     "TrainingRequest",
+    "find_labelled_cases",
+    "fit",
+    "prepare_cases",
+    "preset_names",
+    "seconds_a_step",
     "train",
 ]

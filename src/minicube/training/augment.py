@@ -18,6 +18,7 @@ from monai.transforms import (
     RandBiasFieldd,
     RandFlipd,
     RandGaussianNoised,
+    RandGaussianSharpend,
     RandGaussianSmoothd,
     RandScaleIntensityd,
     RandShiftIntensityd,
@@ -40,15 +41,20 @@ _ROTATION = np.pi / 8
 _SCALE = (-0.15, 0.2)
 
 
-def augmentation(config: Augmentation) -> Augment:
+def augmentation(config: Augmentation, *, planar: bool = False) -> Augment:
     """Return the function that changes samples as ``config`` says.
+
+    ``planar`` keeps axial slices in their plane, unbent, and apart from each other: a sample of
+    two slices would turn out of itself, and blur into the nothing above and below.
 
     It takes images ``(sequence, x, y, z)`` (z-scores, 0 outside the brain), labels
     ``(x, y, z)`` and a seed below 2³², and gives tensors of the same shapes, labels int64.
     The result depends on these three alone.
     """
-    spatial = _spatial(config)
-    intensity = Compose([change for s in Sequence for change in _intensity(s.value, config)])
+    spatial = _spatial(config, planar)
+    intensity = Compose(
+        [change for s in Sequence for change in _intensity(s.value, config, planar)]
+    )
 
     def augment(
         images: NDArray[np.float32], labels: NDArray[np.uint8], seed: int
@@ -61,8 +67,11 @@ def augmentation(config: Augmentation) -> Augment:
         )
         masks = torch.as_tensor(moved[_MASKS]).as_subclass(Tensor)
         volumes = torch.as_tensor(moved[_IMAGES]).as_subclass(Tensor)
-        changed = intensity({s.value: volumes[i : i + 1] for i, s in enumerate(Sequence)})
-        out = torch.cat([torch.as_tensor(changed[s.value]) for s in Sequence]) * masks[1]
+        # MONAI's channels, of each sequence: planar its slices (z, x, y), else one (1, x, y, z).
+        channels = volumes.movedim(-1, 1) if planar else volumes[:, None]
+        changed = intensity({s.value: channels[i] for i, s in enumerate(Sequence)})
+        stacked = torch.stack([torch.as_tensor(changed[s.value]) for s in Sequence])
+        out = (stacked.movedim(1, -1) if planar else stacked[:, 0]) * masks[1]
         rng = np.random.default_rng(seed)
         if rng.random() < config.missing:
             out[int(rng.integers(len(Sequence)))] = 0
@@ -71,11 +80,11 @@ def augmentation(config: Augmentation) -> Augment:
     return augment
 
 
-def _spatial(config: Augmentation) -> Compose:
+def _spatial(config: Augmentation, planar: bool) -> Compose:
     keys = [_IMAGES, _MASKS]
     geometry = {
-        "rotate_range": (_ROTATION,) * 3,
-        "scale_range": (_SCALE,) * 3,
+        "rotate_range": (0.0, 0.0, _ROTATION) if planar else (_ROTATION,) * 3,
+        "scale_range": (_SCALE, _SCALE, (0.0, 0.0)) if planar else (_SCALE,) * 3,
         "mode": ["bilinear", "nearest"],
         "padding_mode": "zeros",
     }
@@ -87,14 +96,14 @@ def _spatial(config: Augmentation) -> Compose:
                 keys,
                 sigma_range=(6, 8),
                 magnitude_range=(50, 150),
-                prob=config.elastic,
+                prob=0.0 if planar else config.elastic,
                 **geometry,
             ),
         ]
     )
 
 
-def _intensity(key: str, config: Augmentation) -> list[Transform]:
+def _intensity(key: str, config: Augmentation, planar: bool) -> list[Transform]:
     keys = [key]
     low = (0.5, 1.2)
     return [
@@ -103,6 +112,12 @@ def _intensity(key: str, config: Augmentation) -> list[Transform]:
         RandShiftIntensityd(keys, prob=config.scale, offsets=0.25),
         RandBiasFieldd(keys, prob=config.bias, coeff_range=(0.0, 0.2)),
         RandGaussianSmoothd(keys, prob=config.blur, sigma_x=low, sigma_y=low, sigma_z=low),
-        RandSimulateLowResolutiond(keys, prob=config.coarse, zoom_range=(0.4, 1.0)),
+        RandGaussianSharpend(keys, prob=config.sharpness),
+        RandSimulateLowResolutiond(
+            keys,
+            prob=config.coarse,
+            zoom_range=(0.4, 1.0),
+            upsample_mode="bilinear" if planar else "trilinear",
+        ),
         RandGaussianNoised(keys, prob=config.noise, std=0.3),
     ]

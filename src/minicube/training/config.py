@@ -5,14 +5,36 @@ from __future__ import annotations
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from minicube._errors import InputError
 from minicube._files import read_json
+from minicube.engines import Cut
+from minicube.networks import (
+    NETWORKS,
+    Network,
+    NetworkConfig,
+    NetworkName,
+    Normalisation,
+    build_network,
+)
+from minicube.training.losses import LossConfig
+from minicube.volumes import Intensities, Shape
 
-__all__ = ["Augmentation", "Precision", "TrainingConfig"]
+__all__ = [
+    "Augmentation",
+    "Optimiser",
+    "Precision",
+    "Sampling",
+    "Schedule",
+    "TrainingConfig",
+    "preset_names",
+]
+
+PRESETS: Final = Path(__file__).parent / "presets"
 
 
 class Precision(StrEnum):
@@ -21,6 +43,29 @@ class Precision(StrEnum):
     AUTO = "auto"
     FP32 = "fp32"
     BF16 = "bf16"
+
+
+class Sampling(StrEnum):
+    """What a step learns from."""
+
+    WINDOWS = "windows"
+    """Windows placed at random, a share of them on tumour."""
+    MINICUBES = "minicubes"
+    """The report's: all minicubes of one case, a batch a step, then the next case."""
+
+
+class Optimiser(StrEnum):
+    """How weights follow gradients."""
+
+    ADAMW = "adamw"
+    ADAM = "adam"
+
+
+class Schedule(StrEnum):
+    """How the learning rate goes over the run."""
+
+    COSINE = "cosine"
+    CONSTANT = "constant"
 
 
 class _Plain(BaseModel):
@@ -39,9 +84,15 @@ class Augmentation(_Plain):
     scale: float = Field(0.3, ge=0, le=1, description="scaled and shifted, each sequence")
     noise: float = Field(0.15, ge=0, le=1, description="Gaussian noise, each sequence")
     blur: float = Field(0.1, ge=0, le=1, description="Gaussian blur, each sequence")
+    sharpness: float = Field(0.0, ge=0, le=1, description="sharpened, each sequence")
     coarse: float = Field(0.1, ge=0, le=1, description="low resolution, each sequence")
     bias: float = Field(0.1, ge=0, le=1, description="smooth bias field, each sequence")
     missing: float = Field(0.05, ge=0, le=1, description="one sequence left out")
+
+    @classmethod
+    def none(cls) -> Self:
+        """Samples as they are."""
+        return cls.model_validate(dict.fromkeys(cls.model_fields, 0.0))
 
 
 class TrainingConfig(_Plain):
@@ -50,59 +101,148 @@ class TrainingConfig(_Plain):
     Args:
         network: Name of the network.
         widths: Channels of its levels, top first.
+        normalisation: Layer after each convolution.
+        output_relu: A ReLU after the last convolution, as in the report.
+        triplanar: For ``unet2d``: all three planes, averaged.
+        minicube: Voxels along x, y, z of the parts that a volume is predicted in; None
+            predicts it whole.
+        context: Voxels that a part is given beyond that along each axis, both sides together.
+        denoise: Take Rician noise from the scans when they are prepared; minutes a case.
+        intensities: z-scores, or as they come from the scanner.
+        region: Voxels of a fixed region that samples come from, centred on the brain; None
+            takes the brain's box. Where larger than the brain, it is air.
         steps: Optimiser steps.
         seed: Of the weights, the split and every sample.
         batch: Windows a step.
-        window: Voxels of a window along x, y, z.
+        one_by_one: Whether the windows of a step go through one after another, their losses
+            averaged: memory is that of one, and so are the statistics of BatchNorm.
+        recompute: Whether blocks of layers are computed again in the backward pass instead of
+            being kept: less memory, about a third more time, the same gradients.
+        window: Voxels along x, y, z that a sample has labels for.
+        sampling: What a step learns from.
+        shuffle: Whether cases come in a new order each epoch.
         tumour_share: Share of windows that are centred on a tumour voxel.
-        learning_rate: Peak of a cosine with linear warm-up.
+        loss: What is minimised.
+        optimiser: Adam, or AdamW with ``weight_decay``.
+        learning_rate: Its peak.
+        schedule: Cosine with linear warm-up, or constant.
         warmup: Steps of warm-up.
         weight_decay: AdamW's.
+        clip: Largest norm of the gradient; 0 leaves it as it is.
         precision: Number format; "auto" takes bf16 where the processor has it.
         validation_share: Share of the cases held out, at least one.
         validations: How often the held-out cases are scored over the run.
         augmentation: Changes made to samples.
     """
 
-    network: str = Field("unet3d", pattern="^unet3d$")
+    network: NetworkName = NetworkName.UNET3D
     widths: tuple[int, ...] = Field((16, 32, 64, 128), min_length=2, max_length=7)
+    normalisation: Normalisation = Normalisation.BATCH
+    output_relu: bool = False
+    triplanar: bool = False
+    minicube: Shape | None = None
+    context: int = Field(0, ge=0, multiple_of=2)
+    denoise: bool = False
+    intensities: Intensities = Intensities.Z_SCORE
+    region: Shape | None = None
     steps: int = Field(1000, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)
     batch: int = Field(2, ge=1)
-    window: tuple[int, int, int] = (96, 96, 80)
+    one_by_one: bool = False
+    recompute: bool = False
+    window: Shape = (96, 96, 80)
+    sampling: Sampling = Sampling.WINDOWS
+    shuffle: bool = True
     tumour_share: float = Field(0.67, ge=0, le=1)
+    loss: LossConfig = LossConfig()
+    optimiser: Optimiser = Optimiser.ADAMW
     learning_rate: float = Field(2e-3, gt=0)
+    schedule: Schedule = Schedule.COSINE
     warmup: int = Field(50, ge=0)
     weight_decay: float = Field(1e-2, ge=0)
+    clip: float = Field(1.0, ge=0)
     precision: Precision = Precision.AUTO
     validation_share: float = Field(0.1, gt=0, lt=1)
     validations: int = Field(5, ge=1)
     augmentation: Augmentation = Augmentation()
 
+    @property
+    def network_config(self) -> NetworkConfig:
+        """What the network is built from."""
+        return NetworkConfig(
+            name=self.network,
+            widths=self.widths,
+            normalisation=self.normalisation,
+            output_relu=self.output_relu,
+            triplanar=self.triplanar,
+        )
+
+    @property
+    def cut(self) -> Cut | None:
+        """How volumes are cut to be predicted; None runs them whole."""
+        return None if self.minicube is None else Cut(self.minicube, self.context)
+
     @model_validator(mode="after")
-    def _window_fits_the_network(self) -> Self:
-        stride = 2 ** (len(self.widths) - 1)
-        if any(size < stride or size % stride for size in self.window):
+    def _parts_fit_together(self) -> Self:
+        network = self._network_without_weights()
+        for size, stride in zip(self.window, network.stride, strict=True):
+            if size < stride or size % stride:
+                raise ValueError(
+                    f"every side of the window {self.window} must be a multiple of the "
+                    f"network's stride {network.stride}"
+                )
+        if self.triplanar and self.network is not NetworkName.UNET2D:
+            raise ValueError(f"triplanar is for unet2d; {self.network} has one plane or none")
+        if self.context < 2 * network.margin:
             raise ValueError(
-                f"every side of the window {self.window} must be a multiple of {stride}, "
-                f"the stride of a network of {len(self.widths)} levels"
+                f"{self.network} needs a context of at least {2 * network.margin} voxels, "
+                f"found {self.context}"
+            )
+        if self.context and self.minicube is None:
+            raise ValueError(
+                f"a context of {self.context} voxels needs minicubes to be given to: "
+                "set minicube, or context = 0"
+            )
+        if self.sampling is Sampling.MINICUBES and (
+            self.minicube != self.window or self.region is None
+        ):
+            raise ValueError(
+                "sampling minicubes needs a region to cut and window = minicube, "
+                f"found region {self.region}, window {self.window}, minicube {self.minicube}"
             )
         return self
 
+    def _network_without_weights(self) -> Network:
+        levels, possible = len(self.widths), NETWORKS[self.network].levels
+        if levels not in possible:
+            raise ValueError(
+                f"{self.network} has {_range(possible)} levels, found {levels} widths {self.widths}"
+            )
+        with torch.device("meta"):
+            return build_network(self.network_config)
+
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a config from TOML, or from the JSON that a run keeps.
+    def read(cls, source: Path | str) -> Self:
+        """Read a config from TOML, from the JSON that a run keeps, or a preset by its name.
 
         Raises:
-            InputError: The file cannot be read, or a key or value is wrong.
+            InputError: There is no such file or preset, or a key or value is wrong.
         """
+        path = Path(source)
+        if str(source) in preset_names():
+            path = PRESETS / f"{source}.toml"
+        elif not path.exists():
+            raise InputError(
+                f"{source} is neither a file nor a preset.",
+                expected=f"a TOML file, or one of {', '.join(preset_names())}",
+            )
         if path.suffix == ".json":
             return cls.checked(read_json(path), str(path))
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"{path} is not a readable TOML file.", found=str(error)) from error
-        return cls.checked(values, str(path))
+        return cls.checked(values, str(source))
 
     @classmethod
     def checked(cls, values: object, source: str) -> Self:
@@ -118,3 +258,13 @@ class TrainingConfig(_Plain):
                 f"{'.'.join(map(str, e['loc'])) or 'config'}: {e['msg']}" for e in error.errors()
             )
             raise InputError(f"The training config ({source}) is wrong.", found=wrong) from error
+
+
+def preset_names() -> list[str]:
+    """Configs that come with the package: the report's systems, repaired and as reported."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def _range(levels: range) -> str:
+    first, last = levels[0], levels[-1]
+    return str(first) if first == last else f"{first} to {last}"

@@ -52,6 +52,7 @@ def prepare_cases(
     folder: Path,
     *,
     labels: LabelScheme | None = None,
+    denoise: bool = False,
     done: Callable[[str], None] = lambda identity: None,
 ) -> list[StoredCase]:
     """Read, prepare and store cases, two at a time; those that lie there are left alone.
@@ -60,13 +61,14 @@ def prepare_cases(
         cases: From :func:`find_labelled_cases`.
         folder: Where to store them.
         labels: Scheme of the references, where their files do not say.
+        denoise: Take Rician noise away first.
         done: Called with each case's name once it is stored.
     """
 
     def one(files: CaseFiles) -> StoredCase:
         stored = open_stored(folder, files.identity)
         if stored is None:
-            stored = store_one(prepare(load_case(files, labels=labels)), folder)
+            stored = store_one(prepare(load_case(files, labels=labels), denoise=denoise), folder)
         done(files.identity)
         return stored
 

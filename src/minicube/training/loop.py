@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from minicube._errors import InputError
 from minicube._version import __version__
-from minicube.engines import ModelDescription
+from minicube.engines import ModelDescription, load_model
+from minicube.engines.torch_engine import load_network
 from minicube.scans import NETWORK_SCHEME, LabelScheme, Sequence
 from minicube.training.config import TrainingConfig
 from minicube.training.data import find_labelled_cases, prepare_cases, split_cases
 from minicube.training.run_folder import Row, RunFolder
-from minicube.training.stepper import Stepper
+from minicube.training.stepper import Cause, Stepper
 from minicube.training.validate import Scores, score
 from minicube.volumes import NETWORK_SPACING, StoredCase
 
-__all__ = ["Listener", "SilentListener", "TrainingRequest", "train"]
+__all__ = [
+    "Listener",
+    "Material",
+    "SilentListener",
+    "TrainingRequest",
+    "fit",
+    "seconds_a_step",
+    "train",
+]
 
 _CHECKPOINT_SECONDS = 240.0
 _LOG_EVERY = 10
 _TIMED_STEPS = 4
+_PROBES = 8  # samples of training and of held-out cases whose losses are compared
 _BUDGET_FOR_STEPS = 0.9  # the rest of the minutes scores held-out cases and saves
 
 
@@ -69,6 +80,7 @@ class TrainingRequest:
         minutes: Time for a new run's training; turned into steps once, on this machine.
         resume: Go on with the run in ``out``.
         labels: Scheme of the references, where their files do not say.
+        start: A model whose weights to begin with, of the same network.
     """
 
     data: Path
@@ -77,6 +89,25 @@ class TrainingRequest:
     minutes: float | None = None
     resume: bool = False
     labels: LabelScheme | None = None
+    start: Path | None = None
+
+
+@dataclass(frozen=True)
+class Material:
+    """Prepared cases and what they are.
+
+    Args:
+        train: To learn from; one that stands there twice is seen twice an epoch.
+        held_out: Scored along the way, never learnt from.
+        source: The former in words, for the model's description.
+        whole: Whether held-out cases are segmented whole to score them; else only the loss of
+            samples of them is probed, which costs little.
+    """
+
+    train: list[StoredCase]
+    held_out: list[StoredCase]
+    source: str
+    whole: bool = True
 
 
 def train(request: TrainingRequest, listener: Listener | None = None) -> RunFolder:
@@ -100,10 +131,11 @@ def train(request: TrainingRequest, listener: Listener | None = None) -> RunFold
         count += 1
         heard.preparing(count, len(cases))
 
-    stored = prepare_cases(cases, run.prepared, labels=request.labels, done=done)
-    if run.is_started():
-        config = run.read_config()
-    else:
+    config = run.read_config() if run.is_started() else request.config
+    stored = prepare_cases(
+        cases, run.prepared, labels=request.labels, denoise=config.denoise, done=done
+    )
+    if not run.is_started():
         config = _settle_steps(request, stored)
         run.write_split(
             *split_cases([c.identity for c in stored], config.validation_share, config.seed)
@@ -116,16 +148,38 @@ def train(request: TrainingRequest, listener: Listener | None = None) -> RunFold
             f"{request.data} no longer holds all cases of this run.",
             found=f"missing: {', '.join(sorted({*train_names, *held_out_names} - by_name.keys()))}",
         )
-    loop = _Loop(
-        run=run,
-        config=config,
-        listener=heard,
-        train_cases=[by_name[name] for name in train_names],
+    material = Material(
+        train=[by_name[name] for name in train_names],
         held_out=[by_name[name] for name in held_out_names],
         source=f"{len(train_names)} cases of {request.data.resolve().name}",
     )
-    loop.go()
+    fit(run, config, material, start=request.start, listener=heard)
     return run
+
+
+def fit(
+    run: RunFolder,
+    config: TrainingConfig,
+    material: Material,
+    *,
+    start: Path | None = None,
+    listener: Listener | None = None,
+) -> Mapping[Cause, float]:
+    """Train on prepared cases, from the run's last checkpoint when it has one.
+
+    Args:
+        run: Where everything is kept.
+        config: Settings, steps included.
+        material: Prepared cases.
+        start: A model whose weights to begin with.
+        listener: Hears how it goes.
+
+    Returns:
+        Seconds by cause, over all sittings.
+    """
+    loop = _Loop(run, config, material, listener or SilentListener())
+    loop.go(start)
+    return loop.seconds_by_cause
 
 
 def _refuse_to_mix_runs(run: RunFolder, resume: bool) -> None:
@@ -144,28 +198,25 @@ class _Loop:
     """State of a run in progress."""
 
     def __init__(
-        self,
-        *,
-        run: RunFolder,
-        config: TrainingConfig,
-        listener: Listener,
-        train_cases: list[StoredCase],
-        held_out: list[StoredCase],
-        source: str,
+        self, run: RunFolder, config: TrainingConfig, material: Material, listener: Listener
     ) -> None:
         self._run = run
         self._config = config
         self._listener = listener
-        self._held_out = held_out
-        self._source = source
-        self._stepper = Stepper(config, train_cases)
+        self._material = material
+        self._stepper = Stepper(config, material.train)
         self._rows: list[Row] = []
         self._seconds = 0.0
 
-    def go(self) -> None:
+    @property
+    def seconds_by_cause(self) -> Mapping[Cause, float]:
+        """What the time went to."""
+        return self._stepper.seconds
+
+    def go(self, start: Path | None) -> None:
         """Train from the last checkpoint to the last step."""
         config = self._config
-        first = self._restore()
+        first = self._restore(start)
         self._listener.starting(config, first)
         scored_at = _milestones(config.steps, config.validations)
         began = saved = time.monotonic()
@@ -182,7 +233,8 @@ class _Loop:
                 self._log(step + 1, sum(recent) / len(recent), rate)
                 recent.clear()
                 if scoring:
-                    self._score(step + 1)
+                    with self._stepper.timed(Cause.SCORING):
+                        self._score(step + 1)
                 if scoring or time.monotonic() - saved > _CHECKPOINT_SECONDS:
                     self._save(step + 1)
                     saved = time.monotonic()
@@ -200,13 +252,22 @@ class _Loop:
         self._run.write_metrics(self._rows)
 
     def _score(self, step: int) -> None:
-        scores = score(self._stepper.network, self._held_out, bf16=self._stepper.bf16)
+        stepper, material = self._stepper, self._material
+        for split, cases in (("train", material.train), ("held-out", material.held_out)):
+            probed = f"{stepper.probe(cases, _PROBES):.6f}"
+            self._rows.append({"step": step, "split": f"probe {split}", "loss": probed})
+        if material.whole:
+            self._score_whole(step)
+        self._run.write_metrics(self._rows)
+        self._run.write_model(stepper.network.state_dict(), self._describe(step))
+
+    def _score_whole(self, step: int) -> None:
+        stepper, material = self._stepper, self._material
+        scores = score(stepper.network, material.held_out, self._config, bf16=stepper.bf16)
         dice = {n: "" if value is None else f"{value:.4f}" for n, value in scores.dice.items()}
         loss = f"{scores.loss:.6f}"
         self._rows.append({"step": step, "split": "validation", "loss": loss, **dice})
-        self._run.write_metrics(self._rows)
         self._run.write_validation(scores.summary)
-        self._run.write_model(self._stepper.network.state_dict(), self._describe(step))
         self._listener.validated(step, scores)
 
     def _save(self, step: int) -> None:
@@ -214,9 +275,14 @@ class _Loop:
             {"step": step, "seconds": self._seconds, **self._stepper.state()}
         )
 
-    def _restore(self) -> int:
+    def _restore(self, start: Path | None) -> int:
         state = self._run.read_checkpoint()
         if state is None:
+            if start is not None:
+                self._stepper.start_from(load_network(load_model(start)).state_dict())
+            # At once, so that a run that is stopped or diverges early has both.
+            self._run.write_model(self._stepper.network.state_dict(), self._describe(0))
+            self._save(0)
             return 0
         step = int(state["step"])
         self._seconds = float(state["seconds"])
@@ -229,13 +295,19 @@ class _Loop:
         return ModelDescription.model_validate(
             {
                 "name": self._run.path.resolve().name,
-                "network": self._config.network,
+                "network": self._config.network.value,
                 "widths": self._config.widths,
+                "layers": self._config.normalisation.value,
+                "output_relu": self._config.output_relu,
+                "triplanar": self._config.triplanar,
+                "part": self._config.minicube,
+                "context": self._config.context,
+                "denoise": self._config.denoise,
                 "sequences": (t1n, t1c, t2w, t2f),
                 "spacing": NETWORK_SPACING,
-                "normalisation": "z-score in the brain",
+                "normalisation": self._config.intensities,
                 "scheme": NETWORK_SCHEME.value,
-                "trained_on": self._source,
+                "trained_on": self._material.source,
                 "licence": "that of the training data",
                 "minicube": __version__,
                 "steps": step,
@@ -249,14 +321,18 @@ def _settle_steps(request: TrainingRequest, cases: list[StoredCase]) -> Training
     config = request.config
     if request.minutes is None:
         return config
+    steps = request.minutes * 60 * _BUDGET_FOR_STEPS / seconds_a_step(config, cases)
+    return config.model_copy(update={"steps": max(1, int(steps))})
+
+
+def seconds_a_step(config: TrainingConfig, cases: list[StoredCase]) -> float:
+    """Time a few steps on a network that is then thrown away."""
     trial = Stepper(config, cases)
     trial.step(0)
     began = time.monotonic()
     for step in range(1, _TIMED_STEPS + 1):
         trial.step(step)
-    a_step = (time.monotonic() - began) / _TIMED_STEPS
-    steps = max(1, int(request.minutes * 60 * _BUDGET_FOR_STEPS / a_step))
-    return config.model_copy(update={"steps": steps})
+    return (time.monotonic() - began) / _TIMED_STEPS
 
 
 def _milestones(steps: int, count: int) -> set[int]:

@@ -4,26 +4,62 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from minicube._errors import InternalError
+from minicube._errors import InputError, InternalError
 from minicube.engines.torch_engine import has_bf16
-from minicube.networks import UNet3d, UNet3dConfig
+from minicube.networks import Network, build_network
 from minicube.training.augment import augmentation
-from minicube.training.config import Precision, TrainingConfig
-from minicube.training.losses import dice_and_cross_entropy
+from minicube.training.config import (
+    Augmentation,
+    Optimiser,
+    Precision,
+    Schedule,
+    TrainingConfig,
+)
+from minicube.training.losses import build_loss
 from minicube.training.sampling import Sampler
 from minicube.volumes import StoredCase
 
-__all__ = ["Stepper", "learning_rate"]
+__all__ = ["Cause", "Diverged", "Stepper", "learning_rate"]
 
 # Fabric announces its precision at every start; ours is in the run's config.
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+
+
+class Cause(StrEnum):
+    """What a training's time goes to."""
+
+    LOADING = "loading"
+    AUGMENTATION = "augmentation"
+    NETWORK = "network"
+    SCORING = "scoring"
+
+
+class Diverged(InternalError):
+    """The loss is no number any more.
+
+    Args:
+        step: Where it happened.
+        loss: What it became.
+        seconds: Spent until then, by cause.
+    """
+
+    def __init__(self, step: int, loss: float, seconds: Mapping[Cause, float]) -> None:
+        self.step = step
+        self.seconds = seconds
+        super().__init__(
+            f"The loss became {loss} at step {step}; the last checkpoint is kept. "
+            "A lower learning rate usually helps."
+        )
 
 
 class Stepper:
@@ -38,18 +74,19 @@ class Stepper:
         torch.manual_seed(config.seed)
         wanted = config.precision
         self.bf16 = has_bf16() if wanted is Precision.AUTO else wanted is Precision.BF16
+        self.seconds = dict.fromkeys(Cause, 0.0)
         self._fabric = Fabric(
             accelerator="cpu", devices=1, precision="bf16-mixed" if self.bf16 else "32-true"
         )
-        self.network = UNet3d(UNet3dConfig(widths=config.widths))
-        self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        self.network = build_network(config.network_config).channels_last()
+        self.network.recompute = config.recompute
+        self._module, self._optimizer = self._fabric.setup(
+            self.network, _optimizer(self.network, config)
         )
-        self._module, self._optimizer = self._fabric.setup(self.network, optimizer)
         self._config = config
-        self._sampler = Sampler(cases, config.window, config.tumour_share, config.seed)
-        self._augment = augmentation(config.augmentation)
+        self._loss = build_loss(config.loss)
+        self._sampler = Sampler(cases, config, self.network.margin)
+        self._augment = augmentation(config.augmentation, planar=not all(self.network.axes))
 
     def step(self, step: int) -> tuple[float, float]:
         """Make one step; returns its loss and learning rate."""
@@ -57,50 +94,127 @@ class Stepper:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         images, labels = self.batch(step)
-        self.network.train()
-        loss = dice_and_cross_entropy(self._module(images), labels)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise InternalError(
-                f"The loss became {value} at step {step}; the last checkpoint is kept. "
-                "A lower learning rate usually helps."
-            )
-        self._optimizer.zero_grad(set_to_none=True)
-        self._fabric.backward(loss)
-        self._fabric.clip_gradients(self._module, self._optimizer, max_norm=1.0)
-        self._optimizer.step()
+        with self.timed(Cause.NETWORK):
+            self.network.train()
+            self._optimizer.zero_grad(set_to_none=True)
+            value = self._learn_from(images, labels)
+            if not math.isfinite(value):
+                raise Diverged(step, value, self.seconds)
+            if self._config.clip:
+                self._fabric.clip_gradients(
+                    self._module, self._optimizer, max_norm=self._config.clip
+                )
+            self._optimizer.step()
         return value, rate
 
+    def _learn_from(self, images: Tensor, labels: Tensor) -> float:
+        """Leave the gradient of the loss at the weights; return the loss."""
+        size = 1 if self._config.one_by_one else len(images)
+        parts = [(images[i : i + size], labels[i : i + size]) for i in range(0, len(images), size)]
+        value = 0.0
+        for seen, truth in parts:
+            loss = self._loss(self._module(seen), truth) / len(parts)
+            value += float(loss.detach())
+            self._fabric.backward(loss)
+        return value
+
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Windows of one step: ``(batch, sequence, x, y, z)`` and ``(batch, x, y, z)``."""
+        """Samples of one step: ``(batch, sequence, x, y, z)`` and ``(batch, x, y, z)``.
+
+        Images have the network's margin around what there are labels for.
+        """
         images, labels = zip(*self._samples(step), strict=True)
         stacked = torch.stack(images).contiguous(memory_format=torch.channels_last_3d)
         return stacked, torch.stack(labels)
 
     def _samples(self, step: int) -> Iterator[tuple[Tensor, Tensor]]:
+        margin = self.network.margin
+        inside = slice(margin, -margin or None)
         for i in range(self._config.batch):
-            yield self._augment(*self._sampler.draw(step, step * self._config.batch + i))
+            with self.timed(Cause.LOADING):
+                images, labels, seed = self._sampler.draw(step, step * self._config.batch + i)
+            with self.timed(Cause.AUGMENTATION):
+                changed, moved = self._augment(images, labels, seed)
+            yield changed, moved[inside, inside, inside]
+
+    def probe(self, cases: list[StoredCase], count: int) -> float:
+        """Mean loss, without learning, of ``count`` fixed samples of any cases.
+
+        Drawn as training samples are, with another seed and not augmented: the way to hold
+        training and held-out cases against each other.
+        """
+        config = self._config.model_copy(update={"seed": self._config.seed + 1, "shuffle": True})
+        sampler = Sampler(cases, config, self.network.margin)
+        plain = augmentation(Augmentation.none(), planar=False)
+        margin = self.network.margin
+        inside = slice(margin, -margin or None)
+        self.network.eval()
+        losses = []
+        with torch.no_grad():
+            for index in sampler.spread(count):
+                images, labels = plain(*sampler.draw(0, index))
+                logits = self._module(images[None])
+                losses.append(float(self._loss(logits, labels[None, inside, inside, inside])))
+        return sum(losses) / len(losses)
+
+    def start_from(self, weights: dict[str, Tensor]) -> None:
+        """Take over another model's weights.
+
+        Raises:
+            InputError: They are of another network.
+        """
+        try:
+            self.network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise InputError(
+                "The model to start from is not of the network in the config.",
+                expected=f"{self._config.network} {'-'.join(map(str, self._config.widths))}",
+                found=str(error).splitlines()[-1].strip(),
+            ) from error
+
+    @contextmanager
+    def timed(self, cause: Cause) -> Iterator[None]:
+        """Count the seconds of a block towards a cause.
+
+        Of this thread's processor time, so that other work on the machine does not count; the
+        others of a training compute while this one does.
+        """
+        began = time.thread_time()
+        yield
+        self.seconds[cause] += time.thread_time() - began
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {
             "network": self.network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
+            "seconds by cause": {cause.value: spent for cause, spent in self.seconds.items()},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Put a checkpoint's state back."""
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
+        self.seconds = {Cause(name): spent for name, spent in state["seconds by cause"].items()}
+
+
+def _optimizer(network: Network, config: TrainingConfig) -> torch.optim.Optimizer:
+    if config.optimiser is Optimiser.ADAM:
+        return torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+    return torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:
-    """Linear warm-up, then half a cosine to zero.
+    """Linear warm-up, then half a cosine to zero, or constant.
 
     Reference: Loshchilov and Hutter, "SGDR", ICLR 2017, arXiv:1608.03983, equation (5)
     without restarts.
     """
     if step < config.warmup:
         return config.learning_rate * (step + 1) / config.warmup
+    if config.schedule is Schedule.CONSTANT:
+        return config.learning_rate
     progress = (step - config.warmup) / max(1, config.steps - config.warmup)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))

@@ -12,10 +12,11 @@ import torch
 from minicube.engines import volume_logits
 from minicube.engines.torch_engine import TorchEngine
 from minicube.evaluation import evaluate_case, summarise
-from minicube.networks import UNet3d
+from minicube.networks import Network
 from minicube.scans import NETWORK_SCHEME, LabelMap
-from minicube.training.losses import dice_and_cross_entropy
-from minicube.volumes import StoredCase
+from minicube.training.config import TrainingConfig
+from minicube.training.losses import build_loss
+from minicube.volumes import Box, StoredCase
 
 __all__ = ["Scores", "score"]
 
@@ -37,20 +38,26 @@ class Scores:
     summary: Mapping[str, Any]
 
 
-def score(network: UNet3d, cases: Sequence[StoredCase], *, bf16: bool) -> Scores:
+def score(
+    network: Network, cases: Sequence[StoredCase], config: TrainingConfig, *, bf16: bool
+) -> Scores:
     """Segment whole held-out cases and compare with their references, at 1 mm.
 
     Args:
         network: Left in the mode it was in.
         cases: At least one.
+        config: Of the run: how volumes are cut and what the loss is.
         bf16: Compute in bfloat16.
     """
     engine = TorchEngine(network, bf16=bf16)
+    loss = build_loss(config.loss)
     losses, scores = [], []
     for case in cases:
-        logits = volume_logits(engine, np.asarray(case.images, np.float32))
-        target = torch.from_numpy(np.array(case.labels.array)).long()
-        losses.append(float(dice_and_cross_entropy(torch.from_numpy(logits)[None], target[None])))
+        whole = Box((0, 0, 0), case.shape)
+        images, truth = case.read(whole, config.intensities)
+        logits = volume_logits(engine, images, config.cut)
+        target = torch.from_numpy(truth).long()
+        losses.append(float(loss(torch.from_numpy(logits)[None], target[None])))
         found = LabelMap(logits.argmax(axis=0).astype(np.uint8), NETWORK_SCHEME)
         scores.append(evaluate_case(found, case.labels, identity=case.identity))
     summary = summarise(scores)

@@ -1,0 +1,216 @@
+"""A training on prepared cases: stopped and gone on with, begun with weights, given up."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from minicube import InputError
+from minicube.engines import load_model
+from minicube.training import (
+    Cause,
+    Diverged,
+    Material,
+    RunFolder,
+    SilentListener,
+    TrainingConfig,
+    TrainingRequest,
+    fit,
+    train,
+)
+from minicube.training.stepper import Stepper
+from minicube.volumes import StoredCase
+from small_cases import write_small_dataset
+from small_training import settings, store_small, tiny
+
+SMALL: dict[str, Any] = {"widths": (4, 8), "window": (16, 16, 16), "steps": 4, "warmup": 0}
+CONFIG = settings(**SMALL, validations=2)
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> list[StoredCase]:
+    return store_small(tmp_path_factory.mktemp("stored"), 3)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_dataset(tmp_path_factory.mktemp("data"), 2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_probes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("minicube.training.loop._PROBES", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cases: list[StoredCase], tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    run = _run(tmp_path_factory.mktemp("undisturbed"), CONFIG)
+    fit(run, CONFIG, _material(cases))
+    return run
+
+
+class _Interrupted(Exception):
+    pass
+
+
+class _Pull(SilentListener):
+    """Stops a training after a step, as if the plug had been pulled."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+        self.started_at: list[int] = []
+
+    def starting(self, config: TrainingConfig, step: int) -> None:
+        self.started_at.append(step)
+
+    def stepped(self, step: int, loss: float) -> None:
+        if step == self.after:
+            raise _Interrupted
+
+
+def _material(cases: list[StoredCase], *, whole: bool = False) -> Material:
+    return Material(cases[:2], cases[2:], "2 small cases", whole=whole)
+
+
+def _run(folder: Path, config: TrainingConfig) -> RunFolder:
+    run = RunFolder(folder)
+    run.write_config(config)
+    return run
+
+
+def _weights(run: RunFolder) -> dict[str, Tensor]:
+    weights: dict[str, Tensor] = load_file(run.path / "weights.safetensors")
+    return weights
+
+
+def _metrics(run: RunFolder) -> list[dict[str, str]]:
+    with (run.path / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize(
+    "preset",
+    ["unet3d-report-as-reported", "unet2d", "unet3d-context-as-reported"],
+)
+def test_stopped_and_gone_on_equals_undisturbed(
+    cases: list[StoredCase], tmp_path: Path, preset: str
+) -> None:
+    part = (16, 16, 16 if "3d" in preset else 2)
+    cut = {"window": part, "minicube": part if tiny(preset).minicube else None}
+    config = tiny(preset, steps=4, validations=2, **cut)
+    whole, stopped = (_run(tmp_path / name, config) for name in ("whole", "stopped"))
+    fit(whole, config, _material(cases))
+    with pytest.raises(_Interrupted):
+        fit(stopped, config, _material(cases), listener=_Pull(3))
+    last = _Pull(-1)
+    fit(stopped, config, _material(cases), listener=last)
+    assert last.started_at == [2]
+    one, other = _weights(whole), _weights(stopped)
+    assert one.keys() == other.keys()
+    for name, weight in one.items():
+        assert weight.numpy().tobytes() == other[name].numpy().tobytes(), name
+    assert _metrics(whole) == _metrics(stopped)
+
+
+def test_probes_compare_what_is_learnt_from_with_what_is_not(
+    cases: list[StoredCase], undisturbed: RunFolder
+) -> None:
+    probes = [row for row in _metrics(undisturbed) if row["split"].startswith("probe")]
+    found = [(row["split"].removeprefix("probe "), int(row["step"])) for row in probes]
+    assert found == [("train", 2), ("held-out", 2), ("train", 4), ("held-out", 4)]
+    stepper = Stepper(CONFIG, cases[:2])
+    stepper.start_from(_weights(undisturbed))
+    assert float(probes[-2]["loss"]) == pytest.approx(stepper.probe(cases[:2], 2), abs=1e-6)
+    assert float(probes[-1]["loss"]) == pytest.approx(stepper.probe(cases[2:], 2), abs=1e-6)
+    assert not (undisturbed.path / "validation.json").exists()
+
+
+def test_held_out_cases_are_segmented_whole_where_asked(
+    cases: list[StoredCase], tmp_path: Path
+) -> None:
+    config = settings(**SMALL | {"steps": 1}, validations=1)
+    run = _run(tmp_path / "run", config)
+    seconds = fit(run, config, _material(cases, whole=True))
+    assert (run.path / "validation.json").exists()
+    assert [row["split"] for row in _metrics(run)][-1] == "validation"
+    assert all(seconds[cause] > 0 for cause in Cause)
+
+
+def test_a_training_begins_with_the_weights_it_is_given(
+    data: Path, undisturbed: RunFolder, tmp_path: Path
+) -> None:
+    weights = _weights(undisturbed)
+    # A rate so small that a step changes no weight: what is left is what it began with.
+    still = settings(**SMALL | {"steps": 1, "learning_rate": 1e-30, "seed": 9})
+    request = TrainingRequest(data, tmp_path / "second", still, start=undisturbed.path)
+    second = _weights(train(request))
+    learnt = [name for name in weights if "running" not in name and "num_batches" not in name]
+    assert len(learnt) > 10
+    for name in learnt:
+        assert weights[name].equal(second[name]), name
+    alone = _weights(train(TrainingRequest(data, tmp_path / "alone", still)))
+    assert not any(alone[name].equal(weights[name]) for name in learnt if "0.weight" in name)
+
+
+def test_a_training_that_goes_on_keeps_its_own_weights(
+    cases: list[StoredCase], undisturbed: RunFolder, tmp_path: Path
+) -> None:
+    config = CONFIG.model_copy(update={"seed": 5})
+    whole, stopped = (_run(tmp_path / name, config) for name in ("whole", "stopped"))
+    fit(whole, config, _material(cases), start=undisturbed.path)
+    with pytest.raises(_Interrupted):
+        fit(stopped, config, _material(cases), start=undisturbed.path, listener=_Pull(3))
+    fit(stopped, config, _material(cases), start=undisturbed.path)
+    one, other = _weights(whole), _weights(stopped)
+    assert all(one[name].equal(other[name]) for name in one)
+
+
+def test_weights_of_another_network_are_refused(
+    data: Path, undisturbed: RunFolder, tmp_path: Path
+) -> None:
+    first = undisturbed.path
+    wider = settings(**SMALL | {"widths": (4, 16)})
+    with pytest.raises(InputError, match="not of the network in the config") as refused:
+        train(TrainingRequest(data, tmp_path / "second", wider, start=first))
+    assert "4-16" in str(refused.value)
+    with pytest.raises(InputError, match="holds no model"):
+        train(TrainingRequest(data, tmp_path / "third", settings(**SMALL), start=tmp_path))
+
+
+def test_a_training_that_diverges_says_where_and_keeps_its_checkpoint(
+    cases: list[StoredCase],
+    undisturbed: RunFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = _run(tmp_path / "run", CONFIG)
+    step: Callable[[Stepper, int], tuple[float, float]] = Stepper.step
+
+    def breaks(stepper: Stepper, number: int) -> tuple[float, float]:
+        if number == 3:
+            with torch.no_grad():
+                next(iter(stepper.network.parameters())).fill_(float("nan"))
+        return step(stepper, number)
+
+    monkeypatch.setattr(Stepper, "step", breaks)
+    with pytest.raises(Diverged) as stopped:
+        fit(run, CONFIG, _material(cases))
+    assert stopped.value.step == 3
+    state = run.read_checkpoint()
+    assert state is not None
+    assert state["step"] == 2
+    assert all(torch.isfinite(weight).all() for weight in state["network"].values())
+    assert load_model(run.path).description.steps == 2
+    monkeypatch.undo()
+    fit(run, CONFIG, _material(cases))
+    assert load_model(run.path).description.steps == 4
+    assert all(w.equal(_weights(undisturbed)[n]) for n, w in _weights(run).items())
