@@ -20,6 +20,7 @@ _TOP: Final = 14
 _BOTTOM: Final = 44
 _LINE: Final = 15
 _DOTS_UP_TO: Final = 40
+_NOTHING: Final = 1e-12
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Series:
 def line_chart(
     series: Sequence[Series], *, title: str, x_title: str, y_top: float | None = None
 ) -> Markup:
-    """Draw lines over a shared x axis; both axes begin at 0.
+    """Draw lines over a shared x axis; both axes begin at 0, or lower where values do.
 
     Args:
         series: At most four, drawn in the page's colours 1 to 4; empty ones are left out.
@@ -48,8 +49,10 @@ def line_chart(
     """
     points = [point for line in series for point in line.points]
     x_ticks = _ticks(max((x for x, _ in points), default=1))
-    y_ticks = _ticks(y_top or max((y for _, y in points), default=1))
-    frame = _Frame(max((x for x, _ in points), default=0) or x_ticks[-1], y_ticks[-1])
+    lowest = min((y for _, y in points), default=0)
+    y_ticks = _ticks(y_top or max((y for _, y in points), default=1), lowest)
+    x_end = max((x for x, _ in points), default=0) or x_ticks[-1]
+    frame = _Frame(x_end, y_ticks[0], y_ticks[-1])
     parts = [
         Markup('<svg class="chart" viewBox="0 0 {} {}" role="img"><title>{}</title>').format(
             _WIDTH, _HEIGHT, title
@@ -76,13 +79,15 @@ class _Frame:
     """Values to SVG coordinates."""
 
     x_end: float
+    y_start: float
     y_end: float
 
     def x(self, value: float) -> float:
         return _LEFT + value / self.x_end * (_WIDTH - _LEFT - _RIGHT)
 
     def y(self, value: float) -> float:
-        return _HEIGHT - _BOTTOM - value / self.y_end * (_HEIGHT - _TOP - _BOTTOM)
+        share = (value - self.y_start) / (self.y_end - self.y_start)
+        return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
 
 
 def _line(frame: _Frame, number: int, line: Series, label_at: float) -> Markup:
@@ -110,13 +115,16 @@ def _x_tick(frame: _Frame, tick: float) -> Markup:
     )
 
 
-def _ticks(largest: float) -> list[float]:
-    """Round values from 0 to just above ``largest``, at most seven."""
-    if largest <= 0:
+def _ticks(largest: float, lowest: float = 0.0) -> list[float]:
+    """Round values from 0, or below ``lowest``, to just above ``largest``, at most eight."""
+    largest, lowest = max(largest, 0.0), min(lowest, 0.0)
+    span = largest - lowest
+    if span < _NOTHING:
         return [0.0, 1.0]
-    power = 10.0 ** math.floor(math.log10(largest))
-    step = next(power * part for part in (0.2, 0.5, 1, 2) if largest / (power * part) <= 5)
-    return [step * i for i in range(math.ceil(round(largest / step, 9)) + 1)]
+    power = 10.0 ** math.floor(math.log10(span))
+    step = next(power * part for part in (0.2, 0.5, 1, 2) if span / (power * part) <= 5)
+    first, last = math.floor(round(lowest / step, 9)), math.ceil(round(largest / step, 9))
+    return [step * i for i in range(first, last + 1)]
 
 
 def _apart(heights: Sequence[float]) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ __all__ = ["page", "picture_source", "write_report"]
 
 def page(template: str, **content: Any) -> str:
     """Fill a template of this package; everything put in is escaped."""
+    return _environment().get_template(template).render(version=__version__, **content)
+
+
+@functools.cache
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("minicube.reporting"),
         autoescape=True,
@@ -28,7 +34,7 @@ def page(template: str, **content: Any) -> str:
     )
     environment.filters["ratio"] = _ratio
     environment.filters["ml"] = _millilitres
-    return environment.get_template(template).render(version=__version__, **content)
+    return environment
 
 
 def picture_source(image: Image.Image) -> Markup:
@@ -43,7 +49,7 @@ def write_report(path: Path, html: str, *, overwrite: bool = True) -> None:
 
     Args:
         path: The HTML file.
-        html: From :func:`case_report` or :func:`run_report`.
+        html: From :func:`case_report`, :func:`run_report` or :func:`study_report`.
         overwrite: False refuses to replace an existing file.
 
     Raises:

@@ -18,7 +18,16 @@ from PIL import Image, ImageDraw, ImageFont
 from minicube.reporting.colours import COLOURS
 from minicube.scans import Case, LabelMap, Region, Sequence
 
-__all__ = ["Panel", "View", "contact_sheet", "render_planes", "view_of"]
+__all__ = [
+    "Panel",
+    "View",
+    "contact_sheet",
+    "font_of",
+    "overlay",
+    "render_planes",
+    "view_of",
+    "write",
+]
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -121,12 +130,12 @@ def contact_sheet(cases: Iterable[tuple[Case, LabelMap | None]]) -> Image.Image:
     sheet = Image.new("RGB", (step * len(columns) + _GAP, step * len(rows) + _HEADING), "black")
     draw = ImageDraw.Draw(sheet)
     for column, heading in enumerate(columns):
-        draw.text((_GAP + column * step + _TILE / 2, 5), heading, "white", _font(14), anchor="ma")
+        draw.text((_GAP + column * step + _TILE / 2, 5), heading, "white", font_of(14), anchor="ma")
     for row, (identity, tiles) in enumerate(rows):
         top = _HEADING + row * step
         for column, tile in enumerate(tiles):
             sheet.paste(tile, (_GAP + column * step, top))
-        _write(draw, (_GAP + 4, top + _TILE - 5), identity, 12, "ls")
+        write(draw, (_GAP + 4, top + _TILE - 5), identity, 12, "ls")
     return sheet
 
 
@@ -167,7 +176,7 @@ def _panel(
     if labels is not None:
         small = Image.fromarray(np.ascontiguousarray(_on_screen(labels.array, axis, view)))
         codes = np.asarray(small.resize(size, Image.Resampling.NEAREST))
-        image = _overlay(image, LabelMap(codes, labels.scheme))
+        image = overlay(image, LabelMap(codes, labels.scheme))
     _mark_sides(image, _SIDES[axis])
     return Panel(_NAMES[axis], _position(case, axis, view), image)
 
@@ -180,8 +189,13 @@ def _on_screen(volume: NDArray[Scalar], axis: int, view: View) -> NDArray[Scalar
     return volume[tuple(index)].T[::-1, ::-1]
 
 
-def _overlay(grey: Image.Image, labels: LabelMap) -> Image.Image:
-    """Tint each tissue and draw its outline, so that the scan stays readable beneath."""
+def overlay(grey: Image.Image, labels: LabelMap) -> Image.Image:
+    """Tint each tissue and draw its outline, so that the scan stays readable beneath.
+
+    Args:
+        grey: The scan.
+        labels: ``(row, column)`` of the same size.
+    """
     picture = np.asarray(grey.convert("RGB")).astype(np.float32)
     outline = _outline(labels.array)
     for tissue in labels.scheme.tissues.values():
@@ -204,15 +218,15 @@ def _outline(codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
 def _mark_sides(image: Image.Image, sides: tuple[str, str]) -> None:
     draw = ImageDraw.Draw(image)
     width, height = image.size
-    _write(draw, (5, height / 2), sides[0], 15, "lm")
-    _write(draw, (width - 5, height / 2), sides[1], 15, "rm")
+    write(draw, (5, height / 2), sides[0], 15, "lm")
+    write(draw, (width - 5, height / 2), sides[1], 15, "rm")
 
 
-def _write(
+def write(
     draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: int, anchor: str
 ) -> None:
     """Write in white with a black rim, to be read on any scan."""
-    font = _font(size)
+    font = font_of(size)
     draw.text(at, text, "white", font, anchor=anchor, stroke_width=2, stroke_fill="black")
 
 
@@ -246,5 +260,6 @@ def _voxels_along(mask: NDArray[np.bool_], axis: int) -> NDArray[np.int64]:
     return voxels
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font_of(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font, in pixels."""
     return ImageFont.load_default(size)
