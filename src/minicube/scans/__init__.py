@@ -14,7 +14,7 @@ from minicube.scans.nifti import (
     write_volume,
     write_volumes_4d,
 )
-from minicube.scans.reading import load_case
+from minicube.scans.reading import load_case, scheme_of_reference
 from minicube.scans.writing import describe_dataset, write_case
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "read_labels",
     "read_volume",
     "read_volumes_4d",
+    "scheme_of_reference",
     "stated_scheme",
     "write_case",
     "write_label_map",

@@ -1,0 +1,156 @@
+"""A study as a list of trainings, each of which can be made on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from minicube.engines import Cut
+from minicube.study.setting import CaseFacts, Plan
+from minicube.study.systems import AS_REPORTED, SYSTEMS, ablation_rows
+from minicube.training import TrainingConfig
+from minicube.volumes import REPORT_MINICUBE
+
+__all__ = ["CONTEXTS", "CONTEXT_SYSTEM", "PHANTOM", "REAL", "Unit", "units_of"]
+
+REAL, PHANTOM = "real", "phantom"
+_PRETRAINING = "pretraining"
+ABLATION_FOLD = 0
+
+CONTEXT_SYSTEM: Final = "unet3d-report"
+"""Its minicubes are predicted again with context; it was trained without."""
+
+CONTEXTS: Final[Mapping[str, Cut | None]] = {
+    "10": Cut(REPORT_MINICUBE, 10),
+    "20": Cut(REPORT_MINICUBE, 20),
+    "whole volume": None,
+}
+"""How, by the amount of context; uncut, the volume is what exact parts would give."""
+_PROBED = 8  # points of a loss curve
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One training and the predictions that follow it.
+
+    Args:
+        name: Also that of its files: ``system/fold-0-seed-0``.
+        system: That it belongs to; "ablation" for a row of it.
+        fold: That it is tested in; None for pre-training.
+        seed: Of weights and samples.
+        config: Whole, steps included.
+        learns_from: Cases; a name that stands there twice is seen twice an epoch.
+        tests: Cases never learnt from; predicted in the end.
+        start: The unit whose weights it begins with.
+    """
+
+    name: str
+    system: str
+    fold: int | None
+    seed: int
+    config: TrainingConfig
+    learns_from: tuple[str, ...]
+    tests: tuple[str, ...]
+    start: str | None = None
+
+
+def units_of(plan: Plan) -> list[Unit]:
+    """All trainings of a study in the order they are made.
+
+    The repaired systems come first, then second seeds, the report's own setting, the ablation.
+    """
+    repaired = plan.setting.systems
+    first, *more = plan.setting.seeds
+    units = [unit for name in repaired for unit in _system(plan, name, first)]
+    units += [
+        unit
+        for seed in more
+        for name in repaired
+        for unit in _system(plan, name, seed)
+        if unit.fold == 0
+    ]
+    if plan.setting.as_reported_minutes:
+        units += [unit for name in repaired for unit in _system(plan, name + AS_REPORTED, first)]
+    if plan.setting.ablation_minutes:
+        units += _ablation(plan)
+    return units
+
+
+def steps_in(plan: Plan, timed_as: str, minutes: float) -> int:
+    """Steps that fit into so many minutes, as measured before the study began."""
+    return max(1, round(minutes * 60 / plan.seconds_a_step[timed_as]))
+
+
+def _system(plan: Plan, name: str, seed: int) -> Iterator[Unit]:
+    system, setting = SYSTEMS[name], plan.setting
+    pretrained = _is_pretrained(plan) and not system.as_reported
+    minutes = setting.as_reported_minutes if system.as_reported else setting.minutes
+    before = minutes * setting.pretraining_share if pretrained else 0.0
+    start = None
+    if pretrained:
+        start = f"{name}/{_PRETRAINING}"
+        if seed == setting.seeds[0]:
+            config = _settled(system.config, steps_in(plan, name, before), seed)
+            cases = [c for c in plan.cases if c.group == PHANTOM]
+            yield Unit(
+                start,
+                name,
+                None,
+                seed,
+                config,
+                learns_from=tuple(c.case for c in cases if c.fold is None),
+                tests=tuple(c.case for c in cases if c.fold is not None),
+            )
+    config = _settled(system.config, steps_in(plan, name, minutes - before), seed)
+    for fold in plan.folds:
+        learns, tests = _material(plan, fold)
+        yield Unit(
+            f"{name}/fold-{fold}-seed-{seed}", name, fold, seed, config, learns, tests, start
+        )
+
+
+def _ablation(plan: Plan) -> list[Unit]:
+    learns, tests = _material(plan, ABLATION_FOLD)
+    group = {case.case: case.group for case in plan.cases}
+    real = tuple(name for name in tests if group[name] == REAL)
+    seed = plan.setting.seeds[0]
+    return [
+        Unit(
+            row.name,
+            "ablation",
+            ABLATION_FOLD,
+            seed,
+            _settled(row.config, steps_in(plan, row.name, plan.setting.ablation_minutes), seed),
+            learns,
+            real or tests,
+        )
+        for row in ablation_rows()
+    ]
+
+
+def _is_pretrained(plan: Plan) -> bool:
+    groups = {case.group for case in plan.cases if case.group == REAL or case.fold is None}
+    return groups == {REAL, PHANTOM} and plan.setting.pretraining_share > 0
+
+
+def _settled(config: TrainingConfig, steps: int, seed: int) -> TrainingConfig:
+    warmup = min(config.warmup, steps // 10)
+    settled = {"steps": steps, "seed": seed, "warmup": warmup, "validations": _PROBED}
+    return config.model_copy(update=settled)
+
+
+def _material(plan: Plan, fold: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a fold learns from and is tested on; real cases repeated to make up their share."""
+    learns = [case for case in plan.cases if case.fold != fold and _may_be_learnt(case)]
+    tests = tuple(case.case for case in plan.cases if case.fold == fold)
+    real = [case.case for case in learns if case.group == REAL]
+    phantoms = [case.case for case in learns if case.group == PHANTOM]
+    share = plan.setting.real_share
+    times = max(1, round(len(phantoms) * share / (1 - share) / len(real))) if real else 0
+    return (*(real * times), *phantoms), tests
+
+
+def _may_be_learnt(case: CaseFacts) -> bool:
+    """Unseen phantoms stay unseen in every fold: they are of seeds that nothing learns from."""
+    return case.group == REAL or case.fold is None
