@@ -1,5 +1,6 @@
 """Networks, one a file. The only room, with training, that imports torch at the top."""
 
-from minicube.networks.unet3d import UNet3d, UNet3dConfig
+from minicube.networks.build import NETWORKS, build_network
+from minicube.networks.network import Network, NetworkConfig, NetworkName, Normalisation
 
-__all__ = ["UNet3d", "UNet3dConfig"]
+__all__ = ["NETWORKS", "Network", "NetworkConfig", "NetworkName", "Normalisation", "build_network"]

@@ -7,8 +7,8 @@ convolutions, BatchNorm and a free choice of widths.
 ===================  ==========  ===============  ====  ======
 widths               parameters  receptive field  halo  stride
 ===================  ==========  ===============  ====  ======
-16-32-64-128         1 402 612   100              46    8
-16-32-64-96-96       2 456 020   204              94    16
+16-32-64-128          1 402 612  100              46    8
+16-32-64-96-96        2 456 020  204              94    16
 ===================  ==========  ===============  ====  ======
 
 Receptive field, halo and stride in voxels along each axis; the table is checked by a test.
@@ -16,99 +16,67 @@ Receptive field, halo and stride in voxels along each axis; the table is checked
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from minicube.networks.fields import Interval, halo, receptive_field
+from minicube.networks.blocks import block, head
+from minicube.networks.fields import Interval, needed_by_unet
+from minicube.networks.network import Network, NetworkConfig
 
-__all__ = ["UNet3d", "UNet3dConfig"]
-
-
-@dataclass(frozen=True)
-class UNet3dConfig:
-    """Size of a :class:`UNet3d`.
-
-    Args:
-        widths: Channels of each level, top first; at least two levels.
-        sequences: Channels in.
-        classes: Channels out, background included.
-    """
-
-    widths: tuple[int, ...] = (16, 32, 64, 128)
-    sequences: int = 4
-    classes: int = 4
+__all__ = ["UNet3d"]
 
 
-class UNet3d(nn.Module):
-    """Encoder, decoder and skips: two 3³ convolutions a level, halved by max-pooling.
+class UNet3d(Network):
+    """Encoder, decoder and skips: two 3³ convolutions a level, halved by max-pooling."""
 
-    Takes ``(batch, sequence, x, y, z)`` with x, y, z multiples of :attr:`stride`; gives
-    logits ``(batch, class, x, y, z)``.
-    """
-
-    def __init__(self, config: UNet3dConfig) -> None:
-        super().__init__()
-        self.config = config
-        widths = config.widths
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__(config)
+        widths, kind = config.widths, config.normalisation
         inputs = (config.sequences, *widths[:-1])
-        self.encoder = nn.ModuleList(_block(a, b) for a, b in zip(inputs, widths, strict=True))
-        self.upsample = nn.ModuleList(
-            nn.ConvTranspose3d(deep, shallow, kernel_size=2, stride=2)
-            for shallow, deep in pairwise(widths)
-        )
-        self.decoder = nn.ModuleList(_block(2 * width, width) for width in widths[:-1])
-        self.head = nn.Conv3d(widths[0], config.classes, kernel_size=1)
+        self.encoder = nn.ModuleList(block(a, b, kind) for a, b in zip(inputs, widths, strict=True))
+        self.pool = nn.MaxPool3d(2)
+        self.upsample = nn.ModuleList(self._up(a, b) for a, b in pairwise(widths))
+        self.decoder = nn.ModuleList(block(2 * width, width, kind) for width in widths[:-1])
+        self.head = head(widths[0], config)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, S, X, Y, Z) -> (B, C, X, Y, Z)
+    def forward(self, images: Tensor) -> Tensor:  # (B, S, X, Y, Z) -> (B, C, X, Y, Z)
         """Return the logits."""
+        x = images
         skips: list[Tensor] = []
-        for block in self.encoder[:-1]:
-            x = block(x)  # (B, W_l, X/2^l, Y/2^l, Z/2^l)
+        for encode in self.encoder[:-1]:
+            x = self.through(encode, x)  # (B, W_l, X/2^l, Y/2^l, Z/2^l)
             skips.append(x)
-            x = nn.functional.max_pool3d(x, 2)
-        x = self.encoder[-1](x)
+            x = self.pool(x)
+        x = self.through(self.encoder[-1], x)
         for level in reversed(range(len(skips))):
             x = torch.cat([skips[level], self.upsample[level](x)], dim=1)  # (B, 2 W_l, …)
-            x = self.decoder[level](x)
+            x = self.through(self.decoder[level], x)
         logits: Tensor = self.head(x)
         return logits
 
-    def needed(self, output: Interval, level: int = 0) -> Interval:
-        """Input interval of ``level`` on which its output interval depends, along one axis."""
-        if level == len(self.config.widths) - 1:
-            return _before_block(output)
-        joined = _before_block(output)  # decoder
-        below = self.needed(joined.before_upsampling(2), level + 1).before_pooling(2)
-        return _before_block(joined.joined(below))  # encoder
+    @staticmethod
+    def _up(shallow: int, deep: int) -> nn.ConvTranspose3d:
+        return nn.ConvTranspose3d(deep, shallow, kernel_size=2, stride=2)
+
+    def needed(self, output: Interval) -> Interval:
+        """Input interval that an output interval depends on, along each axis."""
+        return needed_by_unet(
+            output,
+            [_before_block] * len(self.config.widths),
+            lambda i: i.before_pooling(2),
+            self._before_up,
+        )
+
+    @staticmethod
+    def _before_up(output: Interval) -> Interval:
+        return output.before_upsampling(kernel=2, stride=2)
 
     @property
-    def stride(self) -> int:
-        """Voxels; every axis of the input must be a multiple of it."""
+    def period(self) -> int:
+        """Total stride, voxels."""
         return int(2 ** (len(self.config.widths) - 1))
-
-    @property
-    def receptive_field(self) -> int:
-        """Voxels along each axis that an output voxel sees at the most."""
-        return receptive_field(self.needed, self.stride)
-
-    @property
-    def halo(self) -> int:
-        """Voxels of context on each side that make a part aligned to the stride exact."""
-        return halo(self.needed, self.stride)
-
-
-def _block(inputs: int, outputs: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for channels in (inputs, outputs):
-        layers += [
-            nn.Conv3d(channels, outputs, kernel_size=3, padding=1, bias=False),
-            nn.BatchNorm3d(outputs),
-            nn.ReLU(inplace=True),
-        ]
-    return nn.Sequential(*layers)
 
 
 def _before_block(output: Interval) -> Interval:
