@@ -186,17 +186,20 @@ def test_weights_of_another_network_are_refused(
         train(TrainingRequest(data, tmp_path / "third", settings(**SMALL), start=tmp_path))
 
 
-def test_a_training_that_diverges_says_where_and_keeps_its_checkpoint(
+@pytest.mark.parametrize(("broken", "saved"), [(0, 0), (1, 0), (3, 2)])
+def test_a_training_that_diverges_says_where_and_keeps_what_it_had(
     cases: list[StoredCase],
     undisturbed: RunFolder,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    broken: int,
+    saved: int,
 ) -> None:
     run = _run(tmp_path / "run", CONFIG)
     step: Callable[[Stepper, int], tuple[float, float]] = Stepper.step
 
     def breaks(stepper: Stepper, number: int) -> tuple[float, float]:
-        if number == 3:
+        if number == broken:
             with torch.no_grad():
                 next(iter(stepper.network.parameters())).fill_(float("nan"))
         return step(stepper, number)
@@ -204,12 +207,12 @@ def test_a_training_that_diverges_says_where_and_keeps_its_checkpoint(
     monkeypatch.setattr(Stepper, "step", breaks)
     with pytest.raises(Diverged) as stopped:
         fit(run, CONFIG, _material(cases))
-    assert stopped.value.step == 3
+    assert stopped.value.step == broken
+    assert stopped.value.seconds[Cause.LOADING] > 0
     state = run.read_checkpoint()
     assert state is not None
-    assert state["step"] == 2
+    assert state["step"] == load_model(run.path).description.steps == saved
     assert all(torch.isfinite(weight).all() for weight in state["network"].values())
-    assert load_model(run.path).description.steps == 2
     monkeypatch.undo()
     fit(run, CONFIG, _material(cases))
     assert load_model(run.path).description.steps == 4

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import minicube as mc
 from minicube.cli import main
 from minicube.engines import load_model, segment_volume
 from minicube.engines.torch_engine import TorchEngine, load_network
-from minicube.scans import NETWORK_SCHEME, LabelMap
+from minicube.scans import NETWORK_SCHEME, LabelMap, Sequence
 from minicube.training import RunFolder, TrainingRequest, train
 from minicube.volumes import Box, Intensities, StoredCase, open_stored, prepare
 from small_cases import write_small_dataset
@@ -101,3 +102,26 @@ def test_its_dice_is_the_one_in_the_runs_log(trained: Trained, tmp_path: Path) -
         logged = float(row[region])
         assert logged > 0.1
         assert scored["regions"][region]["dice"] == pytest.approx(logged, abs=2e-3)
+
+
+def test_a_model_trained_on_denoised_scans_is_given_such(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, without = trained
+    denoised: list[tuple[int, ...]] = []
+
+    def fainter(scan: NDArray[np.float32], brain: NDArray[np.bool_]) -> NDArray[np.float32]:
+        denoised.append(scan.shape)
+        return np.where(brain, scan + 1000, scan).astype(np.float32)
+
+    monkeypatch.setattr("minicube.volumes.prepare.denoise_rician", fainter)
+    config = tiny("segnet-as-reported", steps=1, validations=1, denoise=True)
+    run = train(TrainingRequest(data, tmp_path / "run", config))
+    assert len(denoised) == 3 * len(Sequence)  # three cases
+    images, _ = _held_out(run).read(Box((0, 0, 0), (35, 35, 35)), Intensities.RAW)
+    assert images.max() > 1000
+    case = mc.load_case(data / _held_out(run).identity)
+    mc.segment(case, run.path)
+    assert len(denoised) == 4 * len(Sequence)
+    mc.segment(case, without.path)
+    assert len(denoised) == 4 * len(Sequence)
