@@ -19,7 +19,7 @@ from minicube.scans import (
     Tissue,
     write_label_map,
 )
-from minicube.volumes import prepare, restore
+from minicube.volumes import Intensities, prepare, restore
 
 __all__ = ["Segmentation", "Segmenter", "segment", "shipped_model"]
 
@@ -132,7 +132,9 @@ def _engine(model: Model) -> Engine:
         raise MissingExtra("Segmenting", "train")
     from minicube.engines.torch_engine import TorchEngine, has_bf16, load_network
 
-    return TorchEngine(load_network(model), bf16=has_bf16())
+    # Raw intensities need more digits than bf16 has; such models were trained in fp32.
+    z_scores = model.description.normalisation is Intensities.Z_SCORE
+    return TorchEngine(load_network(model), bf16=z_scores and has_bf16())
 
 
 def _without_reference(case: Case) -> Case:

@@ -104,6 +104,7 @@ class Scorer:
         self._folder = folder
         self._facts = {case.case: case for case in plan.cases}
         self._reference = cache(source.reference)
+        self._outcome = cache(self._score)
 
     def group(self, predictions: Sequence[tuple[str, str]], group: str) -> Group | None:
         """Score those predictions whose cases are of a group.
@@ -137,7 +138,7 @@ class Scorer:
             differing += int(np.count_nonzero(a != b))
         return differing / voxels if voxels else None
 
-    def _outcome(self, unit: str, case: str) -> Outcome:
+    def _score(self, unit: str, case: str) -> Outcome:
         found, facts = self.labels(unit, case), self._facts[case]
         reference, spacing = self._reference(case)
         scores = evaluate_case(

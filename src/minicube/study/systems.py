@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from minicube.training import TrainingConfig
+from minicube.training import Augmentation, TrainingConfig
 
 __all__ = ["AS_REPORTED", "SYSTEMS", "Row", "System", "ablation_rows"]
 
@@ -111,9 +111,7 @@ def _systems() -> dict[str, System]:
 
 SYSTEMS: Final[Mapping[str, System]] = _systems()
 
-_NONE: Final = dict.fromkeys(
-    ("flip", "affine", "elastic", "contrast", "scale", "noise", "blur", "coarse", "bias"), 0.0
-) | {"missing": 0.0}
+_NONE: Final = Augmentation.none().model_dump()
 _DICE_CE: Final = {"name": "dice+ce"}
 _TVERSKY: Final = {"name": "focal-tversky", "alpha": 0.3, "beta": 0.7, "gamma": 4 / 3}
 _ITS_RATE: Final = {

@@ -32,7 +32,7 @@ from minicube.training import (
     Diverged,
     Material,
     RunFolder,
-    Scores,
+    SilentListener,
     TrainingConfig,
     fit,
 )
@@ -43,23 +43,17 @@ _TIMED_STEPS = 5
 
 
 @dataclass
-class _Speaker:
+class _Speaker(SilentListener):
     """Tells the study how far a training is."""
 
     total: int = 0
-
-    def preparing(self, done: int, total: int) -> None:
-        pass
 
     def starting(self, config: TrainingConfig, step: int) -> None:
         self.total = config.steps
         say(step=step, steps=config.steps)
 
     def stepped(self, step: int, loss: float) -> None:
-        say(step=step, steps=self.total, loss=round(loss, 4))
-
-    def validated(self, step: int, scores: Scores) -> None:
-        pass
+        say(step=step, steps=self.total)
 
 
 def say(**values: str | float) -> None:
