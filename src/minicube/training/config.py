@@ -117,7 +117,7 @@ class TrainingConfig(_Plain):
         one_by_one: Whether the windows of a step go through one after another, their losses
             averaged: memory is that of one, and so are the statistics of BatchNorm.
         recompute: Whether blocks of layers are computed again in the backward pass instead of
-            being kept: less memory, about a third more time, the same gradients.
+            being kept: less memory, more time, the same gradients.
         window: Voxels along x, y, z that a sample has labels for.
         sampling: What a step learns from.
         shuffle: Whether cases come in a new order each epoch.
