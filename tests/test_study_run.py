@@ -148,3 +148,11 @@ def test_verify_without_results_is_refused(tmp_path: Path) -> None:
 
 def _plan_setting() -> Setting:
     return Setting.checked(minutes=1, as_reported_minutes=0, ablation_minutes=0)
+
+
+def test_a_report_of_no_study_is_refused_before_any_work(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as stopped:
+        main(["study", "--out", str(out), "--report-only"])
+    assert stopped.value.code == 2
+    assert not out.exists()

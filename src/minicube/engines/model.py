@@ -18,7 +18,7 @@ from minicube._files import read_json
 from minicube.engines.engine import Cut
 from minicube.volumes import Intensities
 
-__all__ = ["DESCRIPTION", "WEIGHTS", "Model", "ModelDescription", "load_model"]
+__all__ = ["DESCRIPTION", "WEIGHTS", "Model", "ModelDescription", "checksum", "load_model"]
 
 DESCRIPTION = "model.json"
 WEIGHTS = "weights.safetensors"

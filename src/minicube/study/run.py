@@ -80,7 +80,7 @@ def run_study(request: StudyRequest, listener: StudyListener) -> StudyFolder:
     """
     folder = StudyFolder(request.out)
     source = Source(request.data, request.labels, request.setting)
-    plan = _plan(folder, source, listener)
+    plan = _plan(folder, source, listener, train=request.train)
     source = Source(request.data, request.labels, plan.setting)
     _check_same_data(plan, source)
     units = units_of(plan)
@@ -102,8 +102,8 @@ def _write_report(folder: StudyFolder, plan: Plan, source: Source) -> None:
     write_report(folder.report, study_report(folder.path))
 
 
-def _plan(folder: StudyFolder, source: Source, listener: StudyListener) -> Plan:
-    if Plan.exists(folder.path):
+def _plan(folder: StudyFolder, source: Source, listener: StudyListener, *, train: bool) -> Plan:
+    if Plan.exists(folder.path) or not train:
         return Plan.read(folder.path)
     setting = source.setting
     if source.data is None and not (setting.phantoms and setting.unseen_phantoms):

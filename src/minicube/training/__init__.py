@@ -8,7 +8,6 @@ from minicube.training.loop import (
     SilentListener,
     TrainingRequest,
     fit,
-    seconds_a_step,
     train,
 )
 from minicube.training.run_folder import RunFolder
@@ -31,6 +30,5 @@ __all__ = [
     "fit",
     "prepare_cases",
     "preset_names",
-    "seconds_a_step",
     "train",
 ]

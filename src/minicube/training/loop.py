@@ -26,7 +26,6 @@ __all__ = [
     "SilentListener",
     "TrainingRequest",
     "fit",
-    "seconds_a_step",
     "train",
 ]
 
@@ -321,11 +320,11 @@ def _settle_steps(request: TrainingRequest, cases: list[StoredCase]) -> Training
     config = request.config
     if request.minutes is None:
         return config
-    steps = request.minutes * 60 * _BUDGET_FOR_STEPS / seconds_a_step(config, cases)
+    steps = request.minutes * 60 * _BUDGET_FOR_STEPS / _seconds_a_step(config, cases)
     return config.model_copy(update={"steps": max(1, int(steps))})
 
 
-def seconds_a_step(config: TrainingConfig, cases: list[StoredCase]) -> float:
+def _seconds_a_step(config: TrainingConfig, cases: list[StoredCase]) -> float:
     """Time a few steps on a network that is then thrown away."""
     trial = Stepper(config, cases)
     trial.step(0)
