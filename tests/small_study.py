@@ -47,7 +47,6 @@ def made_up_results() -> dict[str, Any]:
             "processor": "Some Processor 3000",
             "phantoms": {"train": 96, "test": 6},
             "data": "real",
-            "as_reported_minutes": 5.0,
             "ablation_minutes": 4.0,
         },
         "data": {"cases": _cases(), "table1": _table1()},

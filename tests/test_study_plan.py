@@ -13,8 +13,8 @@ from minicube import InputError
 from minicube.study import Plan, Setting
 from minicube.study.results import fingerprint
 from minicube.study.setting import CaseFacts
-from minicube.study.splits import fold_of_each
-from minicube.study.systems import SYSTEMS, ablation_rows
+from minicube.study.splits import fold_of_each, patient_of
+from minicube.study.systems import ABLATION_BASES, SYSTEMS, ablation_rows
 from minicube.study.units import CONTEXT_SYSTEM, PHANTOM, REAL, Unit, steps_in, units_of
 
 Tumours = list[tuple[str, bool, int]]
@@ -86,6 +86,37 @@ def test_the_reports_484_cases_give_its_84() -> None:
     assert sum(ranks) / 84 == pytest.approx(483 / 2, abs=1)  # neither small ones nor large
 
 
+@given(visits=st.lists(st.integers(1, 4), min_size=2, max_size=30), folds=st.integers(2, 5))
+@settings(deadline=None, max_examples=40)
+def test_visits_of_a_patient_are_tested_together(visits: list[int], folds: int) -> None:
+    names = [f"BraTS-GLI-{i:05d}-{v:03d}" for i, count in enumerate(visits) for v in range(count)]
+    found = fold_of_each([(name, True, 10 * i) for i, name in enumerate(names)], folds)
+    assert set(found) == set(names)
+    where: dict[str, set[int | None]] = {}
+    for name, fold in found.items():
+        where.setdefault(patient_of(name), set()).add(fold)
+    assert len(where) == len(visits)
+    assert all(len(used) == 1 for used in where.values())
+
+
+def test_names_without_a_visit_are_patients() -> None:
+    for name in ("brats20_001", "BraTS2021_01480", "case-001-002"):
+        assert patient_of(name) == name
+
+
+@given(real=st.integers(2, 12), phantoms=st.integers(1, 96), share=st.floats(0.2, 0.8))
+@settings(deadline=None, max_examples=30)
+def test_real_cases_and_phantoms_are_mixed_from_the_start(
+    real: int, phantoms: int, share: float
+) -> None:
+    plan = _plan(real, phantoms, 2, real_share=share, ablation_minutes=0, systems=("segnet",))
+    unit = next(unit for unit in units_of(plan) if unit.fold == 0)
+    of_phantoms = [name.startswith("phantom") for name in unit.learns_from]
+    expected = sum(of_phantoms) / len(of_phantoms)
+    for seen in range(1, len(of_phantoms) + 1):
+        assert abs(sum(of_phantoms[:seen]) - seen * expected) <= 1
+
+
 def _case(name: str, group: str, fold: int | None) -> CaseFacts:
     return CaseFacts(
         case=name,
@@ -99,16 +130,13 @@ def _case(name: str, group: str, fold: int | None) -> CaseFacts:
 
 
 def _plan(real: int, phantoms: int, unseen: int, **asked: Any) -> Plan:
-    setting = Setting.model_validate(
-        {"minutes": 10, "as_reported_minutes": 4, "ablation_minutes": 2} | asked
-    )
+    setting = Setting.model_validate({"minutes": 10, "ablation_minutes": 2} | asked)
     folds = fold_of_each([(f"real-{i}", i % 3 > 0, 100 * i) for i in range(real)], setting.folds)
     count = max((fold for fold in folds.values() if fold is not None), default=0) + 1
     cases = [_case(name, REAL, fold) for name, fold in folds.items()]
     cases += [_case(f"unseen-{i}", PHANTOM, i % count) for i in range(unseen)]
     cases += [_case(f"phantom-{i}", PHANTOM, None) for i in range(phantoms)]
-    timed = [*SYSTEMS, *(row.name for row in ROWS)]
-    seconds = {name: 0.5 + 0.25 * i for i, name in enumerate(timed)}
+    seconds = {name: 0.5 + 0.25 * i for i, name in enumerate(SYSTEMS)}
     return Plan(
         setting=setting, cases=tuple(cases), seconds_a_step=seconds, processor="p", data="d"
     )
@@ -120,7 +148,7 @@ plans = st.builds(
     phantoms=st.sampled_from([2, 10, 96]),
     unseen=st.integers(1, 6),
     pretraining_share=st.sampled_from([0.0, 0.6]),
-    as_reported_minutes=st.sampled_from([0.0, 4.0]),
+    as_reported=st.booleans(),
     ablation_minutes=st.just(0.0),
     folds=st.integers(2, 4),
     seeds=st.sampled_from([(0,), (0, 1), (3, 1, 2)]),
@@ -165,8 +193,8 @@ def test_every_system_tests_every_case_once(plan: Plan) -> None:
             more = [unit.fold for unit in units if unit.system == name and unit.seed == seed]
             assert more == [0]
     reported = {unit.system for unit in units if unit.system.endswith("-as-reported")}
-    wanted_systems = {f"{name}-as-reported" for name in plan.setting.systems}
-    assert reported == (wanted_systems if plan.setting.as_reported_minutes else set())
+    wanted_systems = {f"{name}-as-reported" for name in plan.setting.systems} & {*SYSTEMS}
+    assert reported == (wanted_systems if plan.setting.as_reported else set())
 
 
 @given(
@@ -179,7 +207,7 @@ def test_every_system_tests_every_case_once(plan: Plan) -> None:
 def test_real_cases_make_up_the_share_asked_for(
     real: int, phantoms: int, share: float, folds: int
 ) -> None:
-    asked = {"as_reported_minutes": 0, "ablation_minutes": 0, "systems": ("segnet",)}
+    asked = {"as_reported": False, "ablation_minutes": 0, "systems": ("segnet",)}
     plan = _plan(real, phantoms, 2, real_share=share, folds=folds, **asked)
     group = {case.case: case.group for case in plan.cases}
     for unit in units_of(plan):
@@ -218,18 +246,18 @@ def test_phantoms_alone_are_a_study_too() -> None:
 
 
 def test_minutes_become_steps_of_each_system() -> None:
-    plan = _plan(12, 96, 6, minutes=10, pretraining_share=0.6, as_reported_minutes=4)
+    plan = _plan(12, 96, 6, minutes=10, pretraining_share=0.6)
     units = {unit.name: unit for unit in units_of(plan)}
-    for name in REPAIRED:
+    for name in SYSTEMS:  # in the report's own setting, too
         per_step = plan.seconds_a_step[name]
         assert units[f"{name}/pretraining"].config.steps == round(360 / per_step)
         assert units[f"{name}/fold-1-seed-0"].config.steps == round(240 / per_step)
+        assert units[f"{name}/fold-2-seed-0"].start == f"{name}/pretraining"
+    for name in REPAIRED:
         assert units[f"{name}/fold-0-seed-1"].start == f"{name}/pretraining"
-        reported = units[f"{name}-as-reported/fold-2-seed-0"]
-        assert reported.config.steps == round(240 / plan.seconds_a_step[f"{name}-as-reported"])
-        assert reported.start is None
-    row = units["ablation/repaired-base"]
-    assert row.config.steps == round(120 / plan.seconds_a_step["ablation/repaired-base"])
+    for row in ROWS:  # all of a side as many steps as its base
+        per_step = plan.seconds_a_step[ABLATION_BASES[row.side]]
+        assert units[row.name].config.steps == round(120 / per_step)
     assert steps_in(plan, CONTEXT_SYSTEM, 1e-9) == 1
 
 
@@ -260,7 +288,7 @@ def test_every_ablation_row_changes_one_thing_of_its_base() -> None:
             key for key, value in row.config.model_dump().items() if value != bases[row.side][key]
         }
         assert bool(changed) == bool(row.change)
-        if "rate" not in row.what and row.what != "sampling":  # these are several settings each
+        if "rate" not in row.what:  # several settings, and its words say so
             assert len(changed) <= 1, row
     words = [(row.side, row.what, row.change) for row in ROWS]
     assert len(set(words)) == len(words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,12 +15,13 @@ from typing import Any
 import pytest
 
 from minicube._errors import InputError
+from minicube._files import locked
 from minicube.cli import main
 from minicube.study import Plan, Setting, Source, StudyFolder, verify_study
 from small_cases import write_small_dataset
 
 SETTING = (
-    *("--system", "segnet", "--minutes", "0.001", "--as-reported-minutes", "0.001"),
+    *("--system", "segnet", "--minutes", "0.001"),
     *("--ablation-minutes", "0", "--phantoms", "0", "--unseen-phantoms", "0", "--folds", "2"),
 )
 UNITS = 5  # two folds, a second seed of the first, and two folds as reported
@@ -131,8 +133,46 @@ def test_other_data_are_refused(killed_and_resumed: tuple[Path, Path, int], tmp_
     _, out, _ = killed_and_resumed
     other = write_small_dataset(tmp_path / "other", 2)
     with pytest.raises(SystemExit) as stopped:
-        main(["study", "--data", str(other), "--out", str(out)])
+        main(["study", "--data", str(other), "--out", str(out), *SETTING])
     assert stopped.value.code == 2
+
+
+def test_other_options_are_refused(
+    killed_and_resumed: tuple[Path, Path, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out, _ = killed_and_resumed
+    with pytest.raises(SystemExit) as stopped:
+        main(["study", "--data", str(data), "--out", str(out), *SETTING, "--minutes", "3"])
+    assert stopped.value.code == 2
+    assert "minutes 3.0, begun with 0.001" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_second_process_is_refused(
+    killed_and_resumed: tuple[Path, Path, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out, _ = killed_and_resumed
+    with locked(out), pytest.raises(SystemExit) as stopped:
+        main(["study", "--data", str(data), "--out", str(out), *SETTING])
+    assert stopped.value.code == 2
+    assert "Another process" in capsys.readouterr().err
+
+
+def test_a_changed_case_is_noticed(
+    killed_and_resumed: tuple[Path, Path, int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data, out, _ = killed_and_resumed
+    copied = tmp_path / "out"
+    shutil.copytree(out, copied, ignore=shutil.ignore_patterns("work", "predictions"))
+    next((copied / "units").rglob("fold-0*.json")).unlink()
+    facts = json.loads((copied / "study.json").read_text(encoding="utf-8"))
+    facts["cases"][0]["voxels"][1] += 1
+    (copied / "study.json").write_text(json.dumps(facts), encoding="utf-8")
+    with pytest.raises(SystemExit) as stopped:
+        main(["study", "--data", str(data), "--out", str(copied), *SETTING])
+    assert stopped.value.code == 2
+    assert facts["cases"][0]["case"] in capsys.readouterr().err
 
 
 def test_a_study_of_nothing_is_refused(tmp_path: Path) -> None:
@@ -147,7 +187,7 @@ def test_verify_without_results_is_refused(tmp_path: Path) -> None:
 
 
 def _plan_setting() -> Setting:
-    return Setting.checked(minutes=1, as_reported_minutes=0, ablation_minutes=0)
+    return Setting.checked(minutes=1, as_reported=False, ablation_minutes=0)
 
 
 def test_a_report_of_no_study_is_refused_before_any_work(tmp_path: Path) -> None:

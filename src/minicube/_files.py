@@ -12,7 +12,7 @@ from typing import Any
 
 from minicube._errors import InputError
 
-__all__ = ["read_json", "replacing", "write_json", "write_text"]
+__all__ = ["locked", "read_json", "replacing", "write_json", "write_text"]
 
 
 @contextlib.contextmanager
@@ -49,6 +49,27 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
             raise _cannot_write(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder; the lock goes when its owner does, however it ends.
+
+    Raises:
+        InputError: Another process is at work in the folder.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock", blocking=False):
+            yield
+    except Timeout as error:
+        raise InputError(
+            f"Another process is at work in {folder}.", hint="wait for it, or stop it"
+        ) from error
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
 
 
 def write_text(path: Path, text: str, *, overwrite: bool = True) -> None:

@@ -26,10 +26,9 @@ def study(
     minutes: Annotated[
         float, typer.Option(min=0.001, help="Training of each system, for each fold.")
     ] = 40.0,
-    as_reported_minutes: Annotated[
-        float | None,
-        typer.Option(min=0, help="The same in the report's own setting; by default as long."),
-    ] = None,
+    as_reported: Annotated[
+        bool, typer.Option(help="Each also in the report's own setting, for as long.")
+    ] = True,
     ablation_minutes: Annotated[
         float | None,
         typer.Option(min=0, help="Training of each row of the ablation; by default a fifth."),
@@ -71,7 +70,7 @@ def study(
 
     setting = Setting.checked(
         minutes=minutes,
-        as_reported_minutes=minutes if as_reported_minutes is None else as_reported_minutes,
+        as_reported=as_reported,
         ablation_minutes=minutes / 5 if ablation_minutes is None else ablation_minutes,
         folds=folds,
         phantoms=phantoms,

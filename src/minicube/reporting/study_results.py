@@ -78,7 +78,6 @@ class Setting(_Part):
 
     minutes: float | None = None
     pretraining_minutes: float | None = None
-    as_reported_minutes: float | None = None
     ablation_minutes: float | None = None
     folds: int | None = None
     seeds: tuple[int, ...] = ()

@@ -80,7 +80,6 @@ def _setting(plan: Plan) -> dict[str, Any]:
     return {
         "minutes": asked.minutes,
         "pretraining_minutes": asked.minutes * asked.pretraining_share,
-        "as_reported_minutes": asked.as_reported_minutes,
         "ablation_minutes": asked.ablation_minutes,
         "folds": len(plan.folds),
         "seeds": list(asked.seeds),

@@ -6,14 +6,14 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from minicube._errors import InputError, InternalError
-from minicube._files import write_json
+from minicube._files import locked, write_json
 from minicube._machine import processor_name
 from minicube.reporting import study_report, write_report
 from minicube.scans import LabelScheme
@@ -21,10 +21,9 @@ from minicube.study.figures import make_pictures
 from minicube.study.folder import StudyFolder
 from minicube.study.material import Source, collect_facts, prepare_all
 from minicube.study.results import compute_results
-from minicube.study.setting import Plan, Setting
-from minicube.study.systems import AS_REPORTED, SYSTEMS, ablation_rows
+from minicube.study.setting import CaseFacts, Plan, Setting
+from minicube.study.systems import ABLATION_BASES, AS_REPORTED, SYSTEMS
 from minicube.study.units import Unit, units_of
-from minicube.training import TrainingConfig
 
 __all__ = ["StudyListener", "StudyRequest", "run_study"]
 
@@ -58,7 +57,7 @@ class StudyRequest:
     Args:
         data: Folder of labelled real cases in any layout; None for phantoms alone.
         out: Study folder.
-        setting: Of a new study; one that has begun keeps its own.
+        setting: Of the study; that of one that has begun must be the same, if it is to go on.
         labels: Scheme of the references, where their files do not say.
         jobs: Trainings at once, each on the setting's threads.
         train: False writes the report from what is there and trains nothing.
@@ -79,20 +78,34 @@ def run_study(request: StudyRequest, listener: StudyListener) -> StudyFolder:
         InputError: The data cannot be used, or are not those the study began with.
     """
     folder = StudyFolder(request.out)
-    source = Source(request.data, request.labels, request.setting)
-    plan = _plan(folder, source, listener, train=request.train)
-    source = Source(request.data, request.labels, plan.setting)
-    _check_same_data(plan, source)
-    units = units_of(plan)
-    waiting = [unit for unit in units if not folder.unit(unit.name).exists()]
-    listener.planned(len(units), len(units) - len(waiting))
-    if waiting and request.train:
-        names = [case.case for case in plan.cases]
-        prepare_all(source, names, folder.prepared, listener.preparing)
-        _Crew(folder, request, listener).make(waiting)
+    if request.train:
+        with locked(folder.path):
+            plan = _plan(folder, request, listener)
+            _train(folder, plan, request, listener)
+    plan = Plan.read(folder.path)
+    source = _source(plan, request)
     listener.writing()
     _write_report(folder, plan, source)
     return folder
+
+
+def _source(plan: Plan, request: StudyRequest) -> Source:
+    source = Source(request.data, request.labels, plan.setting)
+    _check_same_data(plan, source)
+    return source
+
+
+def _train(folder: StudyFolder, plan: Plan, request: StudyRequest, listener: StudyListener) -> None:
+    """Make all trainings that were not made before."""
+    source = _source(plan, request)
+    units = units_of(plan)
+    waiting = [unit for unit in units if not folder.unit(unit.name).exists()]
+    listener.planned(len(units), len(units) - len(waiting))
+    if waiting:
+        names = [case.case for case in plan.cases]
+        found = prepare_all(source, names, folder.prepared, listener.preparing)
+        _check_same_cases(plan, found)
+        _Crew(folder, request, listener).make(waiting)
 
 
 def _write_report(folder: StudyFolder, plan: Plan, source: Source) -> None:
@@ -102,10 +115,13 @@ def _write_report(folder: StudyFolder, plan: Plan, source: Source) -> None:
     write_report(folder.report, study_report(folder.path))
 
 
-def _plan(folder: StudyFolder, source: Source, listener: StudyListener, *, train: bool) -> Plan:
-    if Plan.exists(folder.path) or not train:
-        return Plan.read(folder.path)
-    setting = source.setting
+def _plan(folder: StudyFolder, request: StudyRequest, listener: StudyListener) -> Plan:
+    if Plan.exists(folder.path):
+        plan = Plan.read(folder.path)
+        _check_same_setting(plan.setting, request.setting)
+        return plan
+    setting = request.setting
+    source = Source(request.data, request.labels, setting)
     if source.data is None and not (setting.phantoms and setting.unseen_phantoms):
         raise InputError(
             "A study needs cases.",
@@ -113,9 +129,9 @@ def _plan(folder: StudyFolder, source: Source, listener: StudyListener, *, train
         )
     cases = collect_facts(source, folder.prepared, listener.preparing)
     plan = Plan(
-        setting=source.setting,
+        setting=setting,
         cases=tuple(cases),
-        seconds_a_step=_time_steps(folder, source.setting, [c.case for c in cases], listener),
+        seconds_a_step=_time_steps(folder, setting, [c.case for c in cases], listener),
         processor=processor_name(),
         data=source.data.resolve().name if source.data else "phantoms",
     )
@@ -127,13 +143,12 @@ def _time_steps(
     folder: StudyFolder, setting: Setting, cases: list[str], listener: StudyListener
 ) -> dict[str, float]:
     """Seconds a step of every config of the study, measured in a process of its own."""
-    configs: dict[str, TrainingConfig] = {}
-    for name in setting.systems:
-        configs[name] = SYSTEMS[name].config
-        if setting.as_reported_minutes:
-            configs[name + AS_REPORTED] = SYSTEMS[name + AS_REPORTED].config
+    names = {*setting.systems}
+    if setting.as_reported:
+        names |= {name + AS_REPORTED for name in names}
     if setting.ablation_minutes:
-        configs |= {row.name: row.config for row in ablation_rows()}
+        names |= {*ABLATION_BASES.values()}
+    configs = {name: SYSTEMS[name].config for name in SYSTEMS if name in names}
     write_json(
         folder.timing,
         {
@@ -242,6 +257,34 @@ def _spoken(command: list[str], processes: set[subprocess.Popen[str]]) -> Iterat
     if code:
         last = "".join(complaints[-12:])
         raise InternalError(f"A training of the study ended with exit code {code}:\n{last}")
+
+
+def _check_same_setting(begun: Setting, asked: Setting) -> None:
+    now, then = asked.model_dump(mode="json"), begun.model_dump(mode="json")
+    unlike = [f"{key} {now[key]}, begun with {then[key]}" for key in now if now[key] != then[key]]
+    if unlike:
+        raise InputError(
+            "This study was begun with other options.",
+            found="; ".join(unlike),
+            hint="give the options it was begun with, or another folder",
+        )
+
+
+def _check_same_cases(plan: Plan, found: Mapping[str, CaseFacts]) -> None:
+    """Cases prepared anew must be those that the folds were made for."""
+    known = {case.case: case for case in plan.cases}
+    changed = [
+        name
+        for name, facts in found.items()
+        if (facts.voxels, facts.box_start, facts.box_stop)
+        != (known[name].voxels, known[name].box_start, known[name].box_stop)
+    ]
+    if changed:
+        raise InputError(
+            "Cases are not what they were when the study began.",
+            found=", ".join(sorted(changed)),
+            hint="bring them back, or begin anew in another folder",
+        )
 
 
 def _check_same_data(plan: Plan, source: Source) -> None:

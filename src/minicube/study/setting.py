@@ -28,8 +28,8 @@ class Setting(_Plain):
             real cases too, then on what the fold learns from.
         pretraining_share: Share of the minutes that goes to phantoms alone; made once for all
             folds, since no fold has them to test on.
-        as_reported_minutes: Training of each system in the report's own setting, for each
-            fold, on real cases, then phantoms, in order; 0 leaves these systems out.
+        as_reported: Whether the systems that the report ran are also trained in its own setting,
+            for the same minutes on the same cases.
         ablation_minutes: Training of each row of the ablation; 0 leaves it out.
         folds: Parts the cases are split into, when they are too few for one split.
         seeds: Runs of the first fold, after one common pre-training; the first seed is that of
@@ -43,7 +43,7 @@ class Setting(_Plain):
 
     minutes: float = Field(gt=0)
     pretraining_share: float = Field(0.6, ge=0, lt=1)
-    as_reported_minutes: float = Field(ge=0)
+    as_reported: bool = True
     ablation_minutes: float = Field(ge=0)
     folds: int = Field(3, ge=2)
     seeds: tuple[int, ...] = Field((0, 1), min_length=1)

@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Sequence
 
-__all__ = ["fold_of_each"]
+__all__ = ["fold_of_each", "patient_of"]
 
 REPORT_TEST_SHARE = 84 / 484
 _ENOUGH_FOR_ONE_SPLIT = 60
 
+# BraTS since 2023: challenge, patient, visit.
+_VISIT = re.compile(r"(BraTS-[A-Za-z]+-\d{5})-\d{3}")
+
+
+def patient_of(case: str) -> str:
+    """Name of a case without its visit, where releases number visits; else the case's own."""
+    visit = _VISIT.fullmatch(case)
+    return visit[1] if visit else case
+
 
 def fold_of_each(tumours: Sequence[tuple[str, bool, int]], folds: int) -> dict[str, int | None]:
-    """Decide where each case is tested.
+    """Decide where each case is tested; all cases of a patient are tested together.
 
-    Cases are dealt one by one, of each kind the smallest tumour first: to the fold with the
+    Patients are dealt one by one, of each kind the smallest tumour first: to the fold with the
     fewest of that kind, then the fewest in all, then the most tumour so far. Each fold so gets
-    as many cases, and as many of each kind, as the others, give or take one.
+    as many patients, and as many of each kind, as the others, give or take one.
 
     Args:
         tumours: Of each case its name, whether it enhances, and its volume in voxels.
-        folds: At least 2; fewer cases than that are a fold each.
+        folds: At least 2; fewer patients than that are a fold each.
 
     Returns:
-        For each name its fold from 0. From 60 cases on there is one split as in the report –
+        For each name its fold from 0. From 60 patients on there is one split as in the report –
         84 of 484 are tested – and None marks a case to learn from only.
     """
+    visits: dict[str, list[tuple[str, bool, int]]] = defaultdict(list)
+    for tumour in tumours:
+        visits[patient_of(tumour[0])].append(tumour)
+    patients = [
+        (p, any(v[1] for v in found), sum(v[2] for v in found)) for p, found in visits.items()
+    ]
+    dealt = _deal(patients, folds)
+    return {name: dealt[patient_of(name)] for name, _, _ in tumours}
+
+
+def _deal(tumours: Sequence[tuple[str, bool, int]], folds: int) -> dict[str, int | None]:
     ordered = sorted(tumours, key=lambda t: (t[1], t[2], t[0]))
     if len(ordered) >= _ENOUGH_FOR_ONE_SPLIT:
         tested = round(REPORT_TEST_SHARE * len(ordered))

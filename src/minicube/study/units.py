@@ -8,7 +8,7 @@ from typing import Final
 
 from minicube.engines import Cut
 from minicube.study.setting import CaseFacts, Plan
-from minicube.study.systems import AS_REPORTED, SYSTEMS, ablation_rows
+from minicube.study.systems import ABLATION_BASES, AS_REPORTED, SYSTEMS, ablation_rows
 from minicube.training import TrainingConfig
 from minicube.volumes import REPORT_MINICUBE
 
@@ -58,11 +58,14 @@ class Unit:
 def units_of(plan: Plan) -> list[Unit]:
     """All trainings of a study in the order they are made.
 
-    The repaired systems come first, then second seeds, the report's own setting, the ablation.
+    The repaired systems come first, then the report's own setting, second seeds, the ablation.
     """
     repaired = plan.setting.systems
     first, *more = plan.setting.seeds
     units = [unit for name in repaired for unit in _system(plan, name, first)]
+    if plan.setting.as_reported:
+        reported = [name + AS_REPORTED for name in repaired if name + AS_REPORTED in SYSTEMS]
+        units += [unit for name in reported for unit in _system(plan, name, first)]
     units += [
         unit
         for seed in more
@@ -70,8 +73,6 @@ def units_of(plan: Plan) -> list[Unit]:
         for unit in _system(plan, name, seed)
         if unit.fold == 0
     ]
-    if plan.setting.as_reported_minutes:
-        units += [unit for name in repaired for unit in _system(plan, name + AS_REPORTED, first)]
     if plan.setting.ablation_minutes:
         units += _ablation(plan)
     return units
@@ -84,11 +85,9 @@ def steps_in(plan: Plan, timed_as: str, minutes: float) -> int:
 
 def _system(plan: Plan, name: str, seed: int) -> Iterator[Unit]:
     system, setting = SYSTEMS[name], plan.setting
-    pretrained = _is_pretrained(plan) and not system.as_reported
-    minutes = setting.as_reported_minutes if system.as_reported else setting.minutes
-    before = minutes * setting.pretraining_share if pretrained else 0.0
+    before = setting.minutes * setting.pretraining_share if _is_pretrained(plan) else 0.0
     start = None
-    if pretrained:
+    if before:
         start = f"{name}/{_PRETRAINING}"
         if seed == setting.seeds[0]:
             config = _settled(system.config, steps_in(plan, name, before), seed)
@@ -102,7 +101,7 @@ def _system(plan: Plan, name: str, seed: int) -> Iterator[Unit]:
                 learns_from=tuple(c.case for c in cases if c.fold is None),
                 tests=tuple(c.case for c in cases if c.fold is not None),
             )
-    config = _settled(system.config, steps_in(plan, name, minutes - before), seed)
+    config = _settled(system.config, steps_in(plan, name, setting.minutes - before), seed)
     for fold in plan.folds:
         learns, tests = _material(plan, fold)
         yield Unit(
@@ -111,17 +110,19 @@ def _system(plan: Plan, name: str, seed: int) -> Iterator[Unit]:
 
 
 def _ablation(plan: Plan) -> list[Unit]:
+    """Rows of a side make as many steps as its base: one thing is changed, not two."""
     learns, tests = _material(plan, ABLATION_FOLD)
     group = {case.case: case.group for case in plan.cases}
     real = tuple(name for name in tests if group[name] == REAL)
-    seed = plan.setting.seeds[0]
+    seed, minutes = plan.setting.seeds[0], plan.setting.ablation_minutes
+    steps = {side: steps_in(plan, name, minutes) for side, name in ABLATION_BASES.items()}
     return [
         Unit(
             row.name,
             "ablation",
             ABLATION_FOLD,
             seed,
-            _settled(row.config, steps_in(plan, row.name, plan.setting.ablation_minutes), seed),
+            _settled(row.config, steps[row.side], seed),
             learns,
             real or tests,
         )
@@ -148,7 +149,15 @@ def _material(plan: Plan, fold: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     phantoms = [case.case for case in learns if case.group == PHANTOM]
     share = plan.setting.real_share
     times = max(1, round(len(phantoms) * share / (1 - share) / len(real))) if real else 0
-    return (*(real * times), *phantoms), tests
+    return _interleaved(real * times, phantoms), tests
+
+
+def _interleaved(more: list[str], fewer: list[str]) -> tuple[str, ...]:
+    """Both in their order, evenly mixed: a training that does not shuffle sees them alike."""
+    places = [
+        ((i + 0.5) / len(names), name) for names in (more, fewer) for i, name in enumerate(names)
+    ]
+    return tuple(name for _, name in sorted(places, key=lambda place: place[0]))
 
 
 def _may_be_learnt(case: CaseFacts) -> bool:

@@ -39,6 +39,8 @@ _IMAGES = "images"
 _MASKS = "labels and brain"
 _ROTATION = np.pi / 8
 _SCALE = (-0.15, 0.2)
+# MONAI's own values blur by up to a voxel first and then add ten to thirty times the detail.
+_SHARPER = {f"sigma1_{axis}": (0.25, 0.4) for axis in "xyz"} | {"alpha": (2.0, 5.0)}
 
 
 def augmentation(config: Augmentation, *, planar: bool = False) -> Augment:
@@ -112,7 +114,7 @@ def _intensity(key: str, config: Augmentation, planar: bool) -> list[Transform]:
         RandShiftIntensityd(keys, prob=config.scale, offsets=0.25),
         RandBiasFieldd(keys, prob=config.bias, coeff_range=(0.0, 0.2)),
         RandGaussianSmoothd(keys, prob=config.blur, sigma_x=low, sigma_y=low, sigma_z=low),
-        RandGaussianSharpend(keys, prob=config.sharpness),
+        RandGaussianSharpend(keys, **_SHARPER, prob=config.sharpness),
         RandSimulateLowResolutiond(
             keys,
             prob=config.coarse,
