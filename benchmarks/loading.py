@@ -59,9 +59,9 @@ def main() -> None:
 
             rows[preset] = median_seconds(draw)
     print(f"{len(files)} cases, {STEPS} steps of two samples of 96 x 96 x 80, milliseconds a step")
-    print(f"  windows on tumour, mapped from disk          {1e3 * rows['unet3d-report']:8.1f}")
-    mapped = 1e3 * rows["unet3d-report-as-reported"]
-    print(f"  the report's minicubes, mapped from disk     {mapped:8.1f}")
+    print(f"  windows on tumour, from prepared cases       {1e3 * rows['unet3d-report']:8.1f}")
+    minicubes = 1e3 * rows["unet3d-report-as-reported"]
+    print(f"  the report's minicubes, from prepared cases  {minicubes:8.1f}")
     scan = 1e3 * statistics.median(scans)
     print(f"  scans read and prepared, one in four steps   {scan / STEPS_A_SCAN:8.1f}")
     print(f"  scans read and prepared at every step        {scan:8.1f}")

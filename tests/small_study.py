@@ -26,11 +26,12 @@ VOXELS = (105_000_000, 700_000, 350_000, 280_000)
 
 
 def made_up_results() -> dict[str, Any]:
-    """Every key of format 1, for five systems in both settings."""
+    """Every key of format 1, for five systems, four of them in both settings."""
     rng = np.random.default_rng(5)
     systems = {}
     for name in TITLES:
-        systems[f"{name}-as-reported"] = _system(name, rng, as_reported=True)
+        if name != "vnet":  # the report discusses it and did not run it
+            systems[f"{name}-as-reported"] = _system(name, rng, as_reported=True)
         systems[name] = _system(name, rng, as_reported=False)
     return {
         "format": 1,
@@ -38,9 +39,12 @@ def made_up_results() -> dict[str, Any]:
         "commit": "abc1234",
         "config_hash": "0123456789abcdef",
         "finished": True,
+        "trainings": {"made": 71, "planned": 71},
         "setting": {
+            "systems": {name: system["title"] for name, system in systems.items()},
             "minutes": 20.0,
             "pretraining_minutes": 12.0,
+            "real_share": 2 / 3,
             "folds": 3,
             "seeds": [0, 1],
             "threads": 2,
@@ -58,6 +62,7 @@ def made_up_results() -> dict[str, Any]:
                 "context": context,
                 "f1": dict(zip(TUMOUR, (0.6 + gain, 0.5 + gain, 0.55 + gain), strict=True)),
                 "mean": 0.55 + gain,
+                "n": 12,
                 "seam_ratio": ratio,
                 "differs_from_whole": differs,
             }
@@ -65,7 +70,7 @@ def made_up_results() -> dict[str, Any]:
                 (0, 0.0, 1.9, 0.0041),
                 (10, 0.02, 1.4, 0.0012),
                 (20, 0.03, 1.2, 0.0004),
-                ("exact", 0.035, 1.01, 0.0),
+                ("whole volume", 0.035, 1.01, 0.0),
             )
         ],
         "policy": "Where neither has the class, Dice is 1; a false alarm scores 0.",
@@ -171,6 +176,7 @@ def _system(name: str, rng: np.random.Generator, *, as_reported: bool) -> dict[s
             for fold in range(3)
             for seed in range(2)
         ],
+        "diverged": [],
         "seeds": [
             {
                 "seed": seed,
@@ -280,12 +286,22 @@ def _ablation() -> dict[str, Any]:
         "n": 4,
         "repaired": {
             "base": row(0.47),
-            "rows": [row(r, what=w, change=c) for w, c, r, _ in changes],
+            "rows": [
+                row(r, what=w, change=c, suspicion=f"why {w}", diverged=None)
+                for w, c, r, _ in changes
+            ],
         },
         "as_reported": {
             "base": {"f1": dict.fromkeys(TUMOUR, 0.0), "mean": 0.0, "steps": 160},
             "rows": [
-                {"what": w, "change": f"not {c}", "f1": dict.fromkeys(TUMOUR, b), "mean": b}
+                {
+                    "what": w,
+                    "change": f"not {c}",
+                    "suspicion": f"why {w}",
+                    "f1": dict.fromkeys(TUMOUR, b),
+                    "mean": b,
+                    "diverged": 31 if w == "learning rate" else None,
+                }
                 for w, c, _, b in changes
             ],
         },

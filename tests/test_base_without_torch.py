@@ -10,7 +10,7 @@ import pytest
 
 from small_cases import write_small_dataset
 
-BLOCKED = ("torch", "lightning_fabric", "monai", "safetensors", "matplotlib")
+BLOCKED = ("torch", "lightning_fabric", "monai", "safetensors", "blosc2", "matplotlib")
 
 # A finder that does not find them stands for an environment without them.
 PRELUDE = f"""

@@ -87,6 +87,7 @@ def test_json_may_stand_alone(words: list[str], expected: list[str]) -> None:
         (("data", "list", "nowhere"), "nowhere"),
         (("report", "nowhere"), "nowhere"),
         (("train", "--data", "d", "--out", "o", "--steps", "1", "--minutes", "1"), "contradict"),
+        (("train", "--data", "d", "--out", "o", "--network", "segnet"), "--config segnet"),
         (("train", "--data", "nowhere", "--out", "o"), "nowhere"),
         (("evaluate", "--prediction", "nowhere", "--reference", "nowhere"), "nowhere"),
     ],

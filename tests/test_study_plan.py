@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from minicube import InputError
 from minicube.study import Plan, Setting
-from minicube.study.results import fingerprint
+from minicube.study.contrasts import SUSPICIONS
+from minicube.study.results import fingerprint, setting_of
 from minicube.study.setting import CaseFacts
 from minicube.study.splits import fold_of_each, patient_of
 from minicube.study.systems import ABLATION_BASES, SYSTEMS, ablation_rows
 from minicube.study.units import CONTEXT_SYSTEM, PHANTOM, REAL, Unit, steps_in, units_of
+from minicube.study.verify import differences
 
 Tumours = list[tuple[str, bool, int]]
 
@@ -292,6 +294,40 @@ def test_every_ablation_row_changes_one_thing_of_its_base() -> None:
             assert len(changed) <= 1, row
     words = [(row.side, row.what, row.change) for row in ROWS]
     assert len(set(words)) == len(words)
+
+
+def test_every_row_of_the_ablation_stands_for_a_suspicion() -> None:
+    assert {row.what for row in ROWS if row.change} == {*SUSPICIONS}
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [({"seeds": (0, 1, 0)}, r"seeds must differ; found \[0, 1, 0\]"), ({"seeds": ()}, "seeds")],
+)
+def test_seeds_are_runs_of_their_own(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        Setting.checked(minutes=1, ablation_minutes=0, **values)
+
+
+def test_the_setting_names_what_is_trained_and_how_it_begins() -> None:
+    plan = _plan(12, 96, 6, minutes=10, systems=("segnet", "vnet"))
+    found = setting_of(plan, units_of(plan))
+    assert list(found["systems"]) == ["segnet", "vnet", "segnet-as-reported"]
+    assert found["systems"]["vnet"] == "V-Net"
+    assert found["pretraining_minutes"] == pytest.approx(6)
+    assert found["real_share"] == pytest.approx(2 / 3)
+    for lone in (_plan(0, 20, 4), _plan(12, 0, 6)):  # phantoms alone, none to learn from
+        found = setting_of(lone, units_of(lone))
+        assert found["pretraining_minutes"] == 0
+        assert found["real_share"] is None
+
+
+def test_a_key_that_is_missing_is_not_null() -> None:
+    same: dict[str, Any] = {"a": [{"b": None, "c": 1.0}]}
+    assert differences("", same, {"a": [{"b": None, "c": 1.0 + 1e-12}]}) == []
+    assert differences("", same, {"a": [{"c": 1.0}]}) == ["a[0].b: kept, not recomputed"]
+    assert differences("", {"a": [{"c": 1.0}]}, same) == ["a[0].b: recomputed, not kept"]
+    assert differences("", same, {"a": []}) == [f"a: kept {same['a']}, recomputed []"]
 
 
 def test_a_plan_is_read_back_and_identified(tmp_path: Any) -> None:

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from minicube._errors import InputError
 from minicube._files import locked
 from minicube.cli import main
+from minicube.scans import Geometry, read_labels, write_label_map
 from minicube.study import Plan, Setting, Source, StudyFolder, verify_study
+from minicube.study.folder import PREDICTION_SCHEME
 from small_cases import write_small_dataset
 
 SETTING = (
@@ -33,11 +36,14 @@ def _command(data: Path, out: Path) -> list[str]:
 
 
 def _finished(out: Path) -> int:
-    return len([*(out / "units").rglob("*.json")])
+    # What a killed process was writing has a name that begins with a dot.
+    return len([*(out / "units").rglob("[!.]*.json")])
 
 
 @pytest.fixture(scope="module")
 def killed_and_resumed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, int]:
+    if sys.platform == "win32":
+        pytest.skip("a process and all it started are killed through their group")
     folder = tmp_path_factory.mktemp("study")
     data, out = write_small_dataset(folder / "data", 4), folder / "out"
     with subprocess.Popen(_command(data, out), start_new_session=True) as process:
@@ -129,6 +135,48 @@ def test_a_prediction_that_was_swapped_is_found(
         second.write_bytes(kept[1])
 
 
+def test_a_prediction_on_another_grid_is_refused(
+    killed_and_resumed: tuple[Path, Path, int],
+) -> None:
+    data, out, _ = killed_and_resumed
+    folder = StudyFolder(out)
+    path = min(folder.prediction("segnet/fold-0-seed-0", "x").parent.glob("*.nii.gz"))
+    kept = path.read_bytes()
+    labels, geometry = read_labels(path, PREDICTION_SCHEME)
+    moved = geometry.affine.copy()
+    moved[0, 3] += 2  # mm: the same shape, another place
+    try:
+        write_label_map(path, labels, Geometry(geometry.shape, moved))
+        with pytest.raises(InputError, match="different grids") as caught:
+            verify_study(folder, Source(data, None, Plan.read(out).setting))
+        assert str(path) in caught.value.found
+        assert path.name.removesuffix(".nii.gz") in caught.value.expected
+    finally:
+        path.write_bytes(kept)
+
+
+def test_a_study_half_way_is_reported_as_such(
+    killed_and_resumed: tuple[Path, Path, int], tmp_path: Path
+) -> None:
+    data, out, _ = killed_and_resumed
+    copied = tmp_path / "out"
+    shutil.copytree(out, copied, ignore=shutil.ignore_patterns("work", "results.json", "*.html"))
+    for unit in ("segnet/fold-1-seed-0", "segnet-as-reported/fold-1-seed-0"):
+        StudyFolder(copied).unit(unit).unlink()
+    with pytest.raises(SystemExit) as stopped:
+        main(["study", "--data", str(data), "--out", str(copied), "--report-only"])
+    assert stopped.value.code == 0
+    results = _results(copied)
+    assert results["finished"] is False
+    assert results["trainings"] == {"made": UNITS - 2, "planned": UNITS}
+    assert {c["fold"] for c in results["systems"]["segnet"]["real"]["cases"]} == {0}
+    assert results["systems"]["segnet"]["real"]["edema"]["n"] == 2
+    page = (copied / "report.html").read_text(encoding="utf-8")
+    assert f"{UNITS - 2} of {UNITS} trainings are made" in page
+    with Image.open(copied / "pictures" / "predictions.png") as sheet:
+        assert 2 * 200 < sheet.height < 3 * 200  # a row for each case predicted
+
+
 def test_other_data_are_refused(killed_and_resumed: tuple[Path, Path, int], tmp_path: Path) -> None:
     _, out, _ = killed_and_resumed
     other = write_small_dataset(tmp_path / "other", 2)
@@ -157,17 +205,20 @@ def test_a_second_process_is_refused(
     assert "Another process" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("what", ["voxels", "origin"])
 def test_a_changed_case_is_noticed(
     killed_and_resumed: tuple[Path, Path, int],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    what: str,
 ) -> None:
     data, out, _ = killed_and_resumed
     copied = tmp_path / "out"
     shutil.copytree(out, copied, ignore=shutil.ignore_patterns("work", "predictions"))
     next((copied / "units").rglob("fold-0*.json")).unlink()
     facts = json.loads((copied / "study.json").read_text(encoding="utf-8"))
-    facts["cases"][0]["voxels"][1] += 1
+    case = facts["cases"][0]
+    case[what] = [case["voxels"][0] + 1, *case["voxels"][1:]] if what == "voxels" else "0" * 64
     (copied / "study.json").write_text(json.dumps(facts), encoding="utf-8")
     with pytest.raises(SystemExit) as stopped:
         main(["study", "--data", str(data), "--out", str(copied), *SETTING])

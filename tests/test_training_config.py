@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from minicube import InputError
 from minicube.cli import main
 from minicube.cli.train import NetworkWord
-from minicube.engines import Cut
+from minicube.engines import Cut, Precision
 from minicube.networks import NETWORKS, NetworkName, build_network
 from minicube.training import Augmentation, TrainingConfig, TrainingRequest, preset_names
-from minicube.training.config import Optimiser, Precision, Sampling, Schedule
+from minicube.training.config import Optimiser, Sampling, Schedule
 from minicube.volumes import REPORT_MINICUBE, REPORT_REGION, Intensities
 from small_training import tiny
 

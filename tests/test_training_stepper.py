@@ -10,8 +10,8 @@ from torch import Tensor
 
 from minicube import InputError
 from minicube._errors import InternalError
+from minicube.engines import Precision
 from minicube.training import Cause, Diverged, TrainingConfig, preset_names
-from minicube.training.config import Precision
 from minicube.training.losses import LossConfig, build_loss
 from minicube.training.sampling import Sampler
 from minicube.training.stepper import Stepper

@@ -1,8 +1,6 @@
-"""Resampling, preparation and the stored cases."""
+"""Resampling and preparation."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ from hypothesis import strategies as st
 
 from minicube import InputError
 from minicube.scans import (
-    NETWORK_SCHEME,
     Case,
     Geometry,
     LabelMap,
@@ -20,15 +17,12 @@ from minicube.scans import (
     Sequence,
 )
 from minicube.volumes import (
-    Box,
     Intensities,
     normalise,
-    open_stored,
     prepare,
     resample,
     resample_labels,
     restore,
-    store_one,
 )
 
 
@@ -148,31 +142,3 @@ def test_raw_intensities_are_the_scans_own() -> None:
         scan = case.images[sequence][prepared.frame.box.slices]
         np.testing.assert_allclose(raw[i], scan, rtol=1e-5, atol=1e-3)
         assert np.array_equal(raw[i] == 0, ~prepared.brain)
-
-
-def test_stored_windows_equal_the_prepared_case(tmp_path: Path) -> None:
-    prepared = prepare(_case((50, 60, 55), (1.0, 1.0, 1.0)))
-    assert prepared.labels is not None
-    assert open_stored(tmp_path, "ball") is None
-    store_one(prepared, tmp_path)
-    stored = open_stored(tmp_path, "ball")
-    assert stored is not None
-    assert stored.identity == "ball"
-    box = Box((-3, 4, 5), (20, 30, 80))  # reaches out on both sides
-    images, labels = stored.read(box)
-    np.testing.assert_allclose(images, box.cut(prepared.images), atol=5e-3)
-    assert np.array_equal(labels, box.cut(prepared.labels.array))
-    raw, same = stored.read(box, Intensities.RAW)
-    np.testing.assert_allclose(raw, box.cut(prepared.images_as(Intensities.RAW)), atol=0.3)
-    assert np.array_equal(same, labels)
-    assert stored.scales == prepared.scales
-    for tissue in NETWORK_SCHEME.tissues.values():
-        spots = stored.spots[tissue.value]
-        assert prepared.labels.tissue(tissue)[tuple(spots.T)].all()
-
-
-def test_a_case_half_written_does_not_count(tmp_path: Path) -> None:
-    prepared = prepare(_case((50, 60, 55), (1.0, 1.0, 1.0)))
-    stored = store_one(prepared, tmp_path)
-    (stored.folder / "case.json").unlink()
-    assert open_stored(tmp_path, "ball") is None

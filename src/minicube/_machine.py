@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import platform
 import sys
@@ -11,7 +12,15 @@ from pathlib import Path
 
 from minicube._version import __version__
 
-__all__ = ["describe_machine", "forget_peak_memory", "peak_memory", "processor_name"]
+__all__ = [
+    "available_memory",
+    "describe_machine",
+    "forget_peak_memory",
+    "give_back_freed_memory",
+    "peak_memory",
+    "processor_name",
+    "resident_memory",
+]
 
 _BASE = ("numpy", "scipy", "nibabel", "isal", "pydantic", "typer", "rich", "jinja2", "pillow")
 _TRAIN = ("torch", "lightning-fabric", "monai", "safetensors")
@@ -71,14 +80,55 @@ def _memory() -> str | None:
     return f"{pages * size / 2**30:.1f} GB"
 
 
+def available_memory() -> int | None:
+    """Bytes that new work can take without swapping, a container's limit kept; None: unknown."""
+    free = _number_after("/proc/meminfo", "MemAvailable:")
+    limit = _first_number("/sys/fs/cgroup/memory.max")
+    used = _first_number("/sys/fs/cgroup/memory.current")
+    if limit is not None and used is not None:
+        left = max(0, limit - used)
+        return left if free is None else min(free, left)
+    return free
+
+
+def resident_memory() -> int | None:
+    """Resident memory of this process now, bytes; None where it cannot be read."""
+    return _number_after("/proc/self/status", "VmRSS:")
+
+
+def _number_after(path: str, word: str) -> int | None:
+    """Bytes in the line of a kernel's table that begins with ``word`` and counts kilobytes."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(word))
+    except (OSError, StopIteration):
+        return None
+
+
+def _first_number(path: str) -> int | None:
+    try:
+        return int(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # "max": no limit
+        return None
+
+
+def give_back_freed_memory() -> None:
+    """Let the C library hand large blocks back to the system as soon as they are freed.
+
+    It else keeps blocks of up to 32 MB for later, and a process holds more than it uses. Costs
+    some time; does nothing where the library is not glibc.
+    """
+    threshold, trim = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD in malloc.h
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(threshold, 1 << 20)
+        library.mallopt(trim, 1 << 20)
+
+
 def peak_memory() -> int | None:
     """Largest resident memory of this process so far, bytes; None where nobody counts it."""
-    try:
-        text = Path("/proc/self/status").read_text(encoding="utf-8")
-        kilobytes = next(line.split()[1] for line in text.splitlines() if line.startswith("VmHWM"))
-        return int(kilobytes) * 1024
-    except (OSError, StopIteration):
-        return _peak_by_resource()
+    counted = _number_after("/proc/self/status", "VmHWM:")
+    return _peak_by_resource() if counted is None else counted
 
 
 def forget_peak_memory() -> None:

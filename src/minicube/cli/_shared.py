@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JsonOption",
+    "PrecisionName",
     "SchemeName",
     "console",
     "emit_json",
@@ -37,6 +38,9 @@ JsonOption = Annotated[
         help="Results as JSON: into the file, or to the terminal when no file follows.",
     ),
 ]
+
+
+PrecisionName = Literal["auto", "fp32", "bf16"]
 
 
 def scheme_called(name: str | None) -> LabelScheme | None:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from minicube._errors import InputError
+from minicube._machine import peak_memory
 from minicube.cli._shared import (
     JsonOption,
+    PrecisionName,
     SchemeName,
     console,
     emit_json,
@@ -47,6 +49,10 @@ def segment(
     report: Annotated[
         Path | None, typer.Option(help="HTML report to write; a folder for several cases.")
     ] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="Most that this process may hold, such as 1GB; or auto.")
+    ] = None,
+    precision: Annotated[PrecisionName, typer.Option(help="Of the network's arithmetic.")] = "auto",
     no_clobber: Annotated[
         bool, typer.Option("--no-clobber", help="Refuse to replace a file that exists.")
     ] = False,
@@ -63,12 +69,14 @@ def segment(
     targets = _targets(cases, out, report)
     if no_clobber:
         _refuse_existing(targets)
-    from minicube.engines import load_model
-    from minicube.inference import Segmenter
+    from minicube.engines import Precision, load_model
+    from minicube.inference import Limits, Segmenter
+    from minicube.planning import parse_memory
     from minicube.scans import LabelScheme
 
     scheme = LabelScheme(labels)
-    segmenter = Segmenter(None if model is None else load_model(model))
+    limits = Limits(None if memory is None else parse_memory(memory), Precision(precision))
+    segmenter = Segmenter(None if model is None else load_model(model), limits)
     rows = []
     with progress() as display:
         task = display.add_task("segmenting", total=len(targets), note="")
@@ -140,7 +148,7 @@ def _one(
 ) -> dict[str, Any]:
     from minicube.scans import load_case
 
-    case = load_case(target.case, with_reference=False)
+    case = load_case(target.case, with_reference=False, on_disk=segmenter.is_frugal)
     result = segmenter.segment(case)
     result.save(target.out, scheme=scheme, overwrite=overwrite)
     if target.report is not None:
@@ -153,9 +161,16 @@ def _one(
         "volumes_ml": result.volumes_ml,
         "model": segmenter.model.description.name,
         "seconds": round(result.seconds, 2),
+        "memory": _memory(result),
         "warnings": list(case.warnings),
         "note": "research use only, not a medical device",
     }
+
+
+def _memory(result: Segmentation) -> dict[str, Any] | None:
+    if result.plan is None:
+        return None
+    return result.plan.to_dict() | {"peak_bytes": peak_memory()}
 
 
 def _write_report(
@@ -190,5 +205,18 @@ def _tell(rows: list[dict[str, Any]]) -> None:
         table.add_row(row["case"], *regions, f"{row['seconds']:.1f}", row["output"])
     results().print(table)
     for row in rows:
+        if row["memory"] is not None:
+            console().print(f"{row['case']}: {_kept(row['memory'])}")
         for warning in row["warnings"]:
             console().print(f"[yellow]{row['case']}: {warning}[/]")
+
+
+def _kept(memory: dict[str, Any]) -> str:
+    from minicube.planning import in_words
+
+    held = memory["peak_bytes"]
+    measured = "" if held is None else f", {in_words(held)} held"
+    return (
+        f"{memory['cut']}; {in_words(memory['predicted_bytes'])} of "
+        f"{in_words(memory['budget_bytes'])} planned{measured}"
+    )

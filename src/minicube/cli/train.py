@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -56,16 +57,14 @@ def train(
     if minutes is not None and steps is not None:
         raise InputError("--minutes and --steps contradict each other.", hint="give one of them")
     from minicube.reporting import run_report, write_report
-    from minicube.training import TrainingConfig, TrainingRequest
+    from minicube.training import TrainingRequest
     from minicube.training import train as run_training
 
-    settings = TrainingConfig() if config is None else TrainingConfig.read(config)
-    given: dict[str, Any] = {"network": network, "steps": steps, "seed": seed}
-    changed = settings.model_dump() | {k: v for k, v in given.items() if v is not None}
+    given = {"network": network, "steps": steps, "seed": seed}
     request = TrainingRequest(
         data=data,
         out=out,
-        config=TrainingConfig.checked(changed, "command line"),
+        config=_config(config, {key: v for key, v in given.items() if v is not None}),
         minutes=minutes,
         resume=resume,
         labels=scheme_called(labels),
@@ -76,6 +75,28 @@ def train(
     page = run.path / "report.html"
     write_report(page, run_report(run.path))
     results().print(f"trained: {run.path}\nreport: {page}")
+
+
+def _config(source: str | None, given: Mapping[str, Any]) -> TrainingConfig:
+    """The settings asked for, changed by what else was given.
+
+    Raises:
+        InputError: They do not fit together; for a network alone the way out is its preset.
+    """
+    from minicube.training import TrainingConfig, preset_names
+
+    settings = TrainingConfig() if source is None else TrainingConfig.read(source)
+    try:
+        return TrainingConfig.checked(settings.model_dump() | dict(given), "command line")
+    except InputError as error:
+        network = given.get("network")
+        if source is not None or network not in preset_names():
+            raise
+        raise InputError(
+            f"The default settings do not fit the network {network}.",
+            found=error.found,
+            hint=f"--config {network} in place of --network {network}",
+        ) from error
 
 
 class _Display:

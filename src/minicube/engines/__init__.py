@@ -1,6 +1,13 @@
 """Run a trained network. PyTorch is imported only when an engine of it is made."""
 
-from minicube.engines.engine import Cut, Engine, cut_volume, segment_volume, volume_logits
+from minicube.engines.engine import (
+    Cut,
+    Engine,
+    Precision,
+    cut_volume,
+    segment_volume,
+    volume_logits,
+)
 from minicube.engines.model import (
     DESCRIPTION,
     WEIGHTS,
@@ -17,6 +24,7 @@ __all__ = [
     "Engine",
     "Model",
     "ModelDescription",
+    "Precision",
     "checksum",
     "cut_volume",
     "load_model",

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from enum import StrEnum
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minicube.engines.exact import Answer, Images, PartsEngine, run_exactly
+from minicube.planning import Partition
 from minicube.scans import NETWORK_SCHEME, LabelMap
-from minicube.volumes import Box, Minicube, Shape, concatenate, partition
+from minicube.volumes import Box, Minicube, Shape, partition
 
-__all__ = ["Cut", "Engine", "cut_volume", "segment_volume", "volume_logits"]
+__all__ = [
+    "Cut",
+    "Engine",
+    "HeldImages",
+    "Precision",
+    "cut_volume",
+    "segment_volume",
+    "volume_logits",
+]
+
+
+class Precision(StrEnum):
+    """Number format of a network's arithmetic; weights are always kept in fp32."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
 
 
 class Engine(Protocol):
@@ -65,43 +85,86 @@ def cut_volume(shape: Shape, cut: Cut) -> tuple[list[Minicube], Box]:
     return partition(frame.shape, cut.minicube, context=cut.context), frame
 
 
+@dataclass(frozen=True, eq=False)
+class HeldImages:
+    """Images that lie in memory.
+
+    Args:
+        array: ``(sequence, x, y, z)`` of any shape, 0 outside the brain.
+    """
+
+    array: NDArray[np.float32]
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels along x, y, z."""
+        x, y, z = self.array.shape[1:]
+        return x, y, z
+
+    def read(self, box: Box) -> NDArray[np.float32]:
+        """Images ``(sequence, *box.shape)``; 0 outside the volume."""
+        return box.cut(self.array)
+
+
 def volume_logits(
-    engine: Engine, images: NDArray[np.float32], cut: Cut | None = None
+    engine: Engine, images: NDArray[np.float32], cut: Cut | Partition | None = None
 ) -> NDArray[np.float32]:
     """Run a volume, whole or in parts.
 
     Args:
-        engine: Any.
+        engine: Any; a partition asks for one that runs parts.
         images: ``(sequence, x, y, z)`` of any shape, 0 outside the brain.
-        cut: None runs the whole volume at once.
+        cut: The model's own parts, which are its answer; or a partition, which gives the
+            answer of the whole; None runs the whole volume at once.
 
     Returns:
-        Logits ``(class, x, y, z)``; of parts that hold nothing at all, zeros.
+        Logits ``(class, x, y, z)``; of minicubes that hold nothing at all, zeros.
     """
-    x, y, z = images.shape[1:]
-    if cut is None:
-        return _answer(engine, images, Box((0, 0, 0), (x, y, z)), 0)
-    parts, frame = cut_volume((x, y, z), cut)
-    framed = frame.cut(images)
-    context = cut.context // 2
-    answers = [_answer(engine, framed, part.core, context) for part in parts]
-    back = Box((0, 0, 0), (x, y, z)).relative_to(frame.start)
-    return back.cut(concatenate(answers, parts))
+    whole = HeldImages(images)
+    out = np.zeros((len(NETWORK_SCHEME.values), *whole.shape), np.float32)
+    for box, logits in _answers(engine, whole, cut):
+        x, y, z = box.slices
+        out[:, x, y, z] = logits
+    return out
 
 
-def segment_volume(engine: Engine, images: NDArray[np.float32], cut: Cut | None = None) -> LabelMap:
-    """Keep the likeliest class of each voxel of :func:`volume_logits`.
+def segment_volume(
+    engine: Engine, images: Images | NDArray[np.float32], cut: Cut | Partition | None = None
+) -> LabelMap:
+    """Keep the likeliest class of each voxel of :func:`volume_logits`, part by part.
 
     Returns:
         Labels ``(x, y, z)`` in :data:`NETWORK_SCHEME`.
     """
-    logits = volume_logits(engine, images, cut)
-    return LabelMap(logits.argmax(axis=0).astype(np.uint8), NETWORK_SCHEME)
+    given = HeldImages(images) if isinstance(images, np.ndarray) else images
+    labels = np.zeros(given.shape, np.uint8)
+    for box, logits in _answers(engine, given, cut):
+        x, y, z = box.slices
+        _keep_likeliest(logits, labels[x, y, z])
+    return LabelMap(labels, NETWORK_SCHEME)
 
 
-def _answer(
-    engine: Engine, images: NDArray[np.float32], core: Box, context: int
-) -> NDArray[np.float32]:
+def _keep_likeliest(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> None:
+    for x in range(logits.shape[1]):  # by planes: an index of eight bytes a voxel is large
+        labels[x] = logits[:, x].argmax(axis=0)
+
+
+def _answers(engine: Engine, images: Images, cut: Cut | Partition | None) -> Iterator[Answer]:
+    volume = Box((0, 0, 0), images.shape)
+    if cut is None:
+        yield volume, _answer(engine, images, volume, 0)
+    elif isinstance(cut, Partition):
+        yield from run_exactly(cast("PartsEngine", engine), images, cut)
+    else:
+        parts, frame = cut_volume(images.shape, cut)
+        for part in parts:
+            core = part.core.relative_to((-frame.start[0], -frame.start[1], -frame.start[2]))
+            box = core.within(volume)
+            x, y, z = box.relative_to(core.start).slices
+            yield box, _answer(engine, images, core, cut.context // 2)[:, x, y, z]
+
+
+def _answer(engine: Engine, images: Images, core: Box, context: int) -> NDArray[np.float32]:
     """Logits of a box, seen with so many voxels of context on each side, zeros beyond the volume.
 
     What the stride asks for on top is added at the far ends.
@@ -111,7 +174,7 @@ def _answer(
     extra = [-n % stride for n, stride in zip(answered, engine.stride, strict=True)]
     start = _moved(core.start, (-reach, -reach, -reach))
     stop = _moved(core.stop, (reach + extra[0], reach + extra[1], reach + extra[2]))
-    window = np.ascontiguousarray(Box(start, stop).cut(images))
+    window = np.ascontiguousarray(images.read(Box(start, stop)))
     x, y, z = core.shape
     if not window.any():
         return np.zeros((len(NETWORK_SCHEME.values), x, y, z), np.float32)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from minicube._errors import InputError
 from minicube._files import read_json
 from minicube.engines.engine import Cut
+from minicube.planning import NetworkCost
 from minicube.volumes import Intensities
 
 __all__ = ["DESCRIPTION", "WEIGHTS", "Model", "ModelDescription", "checksum", "load_model"]
@@ -48,6 +49,7 @@ class ModelDescription(BaseModel):
         minicube: Version that trained it.
         steps: Optimiser steps.
         sha256: Checksum of the weights' file.
+        cost: What the network costs; None where nobody wrote it down.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,6 +73,7 @@ class ModelDescription(BaseModel):
     minicube: str
     steps: int
     sha256: str
+    cost: NetworkCost | None = None
 
     @property
     def cut(self) -> Cut | None:

@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from minicube._errors import InputError
 from minicube.engines.model import Model
 from minicube.networks import (
+    LeveledNetwork,
     Network,
     NetworkConfig,
     NetworkName,
     Normalisation,
     build_network,
+    cost_of,
 )
+from minicube.planning import LevelCut, NetworkCost
 from minicube.volumes import Shape
 
-__all__ = ["TorchEngine", "has_bf16", "load_network"]
+__all__ = ["TorchEngine", "has_bf16", "load_network", "network_config"]
 
 
 class TorchEngine:
-    """A network on the CPU, in channels-last layout.
+    """A network on the CPU, in channels-last layout; whole, or some of its levels.
 
     Args:
         network: In evaluation mode while it runs here, put back afterwards.
         bf16: Compute in bfloat16 where torch's autocast does.
+        cost: Of the network, where it was written down.
     """
 
-    def __init__(self, network: Network, *, bf16: bool) -> None:
+    def __init__(self, network: Network, *, bf16: bool, cost: NetworkCost | None = None) -> None:
         self._network = network.channels_last()
         self._bf16 = bf16
+        self._known_cost = cost
 
     @property
     def stride(self) -> Shape:
@@ -45,16 +54,65 @@ class TorchEngine:
         """Voxels on each side that the network takes and does not answer for."""
         return self._network.margin
 
+    @cached_property
+    def cost(self) -> NetworkCost:
+        """Of the network."""
+        return self._known_cost or cost_of(self._network.config)
+
+    @property
+    def feature_bytes(self) -> int:
+        """Of a number between layers."""
+        return 2 if self._bf16 else 4
+
     def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Images ``(sequence, x, y, z)`` to logits ``(class, x, y, z)``, less the margin."""
-        batch = torch.from_numpy(images)[None].contiguous(memory_format=torch.channels_last_3d)
+        return self.give(self._run(self._network, self.take(images)))
+
+    def take(self, images: NDArray[np.float32]) -> Tensor:
+        """Images as this engine has them."""
+        return _channels_last(torch.from_numpy(images))
+
+    def give(self, features: Tensor) -> NDArray[np.float32]:
+        """Logits as numpy has them."""
+        logits: NDArray[np.float32] = features.float().numpy()
+        return logits
+
+    def room(self, channels: int, shape: Shape) -> Tensor:
+        """Room for features between levels."""
+        dtype = torch.bfloat16 if self._bf16 else torch.float32
+        return torch.empty(
+            (1, channels, *shape), dtype=dtype, memory_format=torch.channels_last_3d
+        )[0]
+
+    def encode(self, x: Tensor, cut: LevelCut) -> Tensor:
+        """What the levels of a cut hand down."""
+        return self._run(self._levels.encode_between, x, cut.first, cut.last)
+
+    def below(self, x: Tensor, first: int) -> Tensor:
+        """What comes up from level ``first`` for what was handed down to it."""
+        return self._run(self._levels.run_below, x, first)
+
+    def decode(self, x: Tensor, below: Tensor, cut: LevelCut) -> Tensor:
+        """What the levels of a cut give; logits, where they begin at the top."""
+        risen = _channels_last(below)[None]
+        return self._run(self._levels.decode_between, x, risen, cut.first, cut.last)
+
+    @property
+    def _levels(self) -> LeveledNetwork:
+        assert isinstance(self._network, LeveledNetwork)  # its cost has levels
+        return self._network
+
+    def _run(self, piece: Callable[..., Tensor], x: Tensor, *more: Any) -> Tensor:
         with (
             _evaluating(self._network),
             torch.inference_mode(),
             torch.autocast("cpu", torch.bfloat16, enabled=self._bf16),
         ):
-            logits: NDArray[np.float32] = self._network(batch)[0].float().numpy()
-            return logits
+            return piece(_channels_last(x)[None], *more)[0]
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x[None].contiguous(memory_format=torch.channels_last_3d)[0]
 
 
 def load_network(model: Model) -> Network:
@@ -63,7 +121,7 @@ def load_network(model: Model) -> Network:
     Raises:
         InputError: The network is not known, or the weights are damaged or of another one.
     """
-    network = build_network(_config(model))
+    network = build_network(network_config(model))
     try:
         weights = load_file(model.weights)
         network.load_state_dict({name: value.float() for name, value in weights.items()})
@@ -75,7 +133,12 @@ def load_network(model: Model) -> Network:
     return network.eval()
 
 
-def _config(model: Model) -> NetworkConfig:
+def network_config(model: Model) -> NetworkConfig:
+    """What a model's network is built from.
+
+    Raises:
+        InputError: The network is not known.
+    """
     description = model.description
     try:
         name = NetworkName(description.network)

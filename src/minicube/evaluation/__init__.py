@@ -1,7 +1,7 @@
 """Counts first, then ratios and distances: how well a label map agrees with its reference."""
 
 from minicube.evaluation.counts import CLASSES, Confusion, Counts, EmptyPolicy, confusion
-from minicube.evaluation.files import Evaluation, evaluate_files
+from minicube.evaluation.files import Evaluation, check_same_grid, evaluate_files
 from minicube.evaluation.lesions import (
     BRATS2023_LESIONS,
     BRATS2026_LESIONS,
@@ -68,6 +68,7 @@ __all__ = [
     "SurfaceScore",
     "case_table",
     "cases_table",
+    "check_same_grid",
     "compare",
     "confusion",
     "confusion_table",

@@ -36,7 +36,7 @@ from minicube.scans import (
     stated_scheme,
 )
 
-__all__ = ["Evaluation", "evaluate_files"]
+__all__ = ["Evaluation", "check_same_grid", "evaluate_files"]
 
 _NIFTI = (".nii", ".nii.gz")
 _ROLE = re.compile(r"[-_](d?seg|pred|prediction|label|labels|mask)$", re.IGNORECASE)
@@ -126,7 +126,7 @@ def evaluate_files(
     for identity, (found, truth) in pairs.items():
         predicted, grid = _read(found, prediction_labels, "--prediction-labels")
         expert, expert_grid = _read(truth, reference_labels, "--reference-labels")
-        _check_same_grid(found.path, grid, truth.path, expert_grid)
+        check_same_grid(found.path, grid, truth.path, expert_grid)
         scores = evaluate_case(
             predicted,
             expert,
@@ -221,16 +221,28 @@ def _read(file: _LabelFile, given: LabelScheme | None, flag: str) -> tuple[Label
             hint=f"name it with {flag}; the same numbers mean different tissues in each",
         )
     labels, geometry = read_labels(file.path, scheme)
-    grid = Geometry(geometry.ras_shape, geometry.ras_affine)
-    return LabelMap(geometry.to_ras(labels.array), scheme), grid
+    return LabelMap(geometry.to_ras(labels.array), scheme), geometry.ras_grid()
 
 
-def _check_same_grid(path: Path, grid: Geometry, other_path: Path, other: Geometry) -> None:
+def check_same_grid(
+    prediction: Path, grid: Geometry, reference: Path | str, other: Geometry
+) -> None:
+    """Refuse a prediction that lies on another grid than its reference.
+
+    Args:
+        prediction: Its file, for the message.
+        grid: RAS+ grid of the prediction.
+        reference: Its file or its name, likewise.
+        other: RAS+ grid of the reference.
+
+    Raises:
+        InputError: The grids do not hold the same voxels.
+    """
     if not grid.matches(other):
         raise InputError(
             "Prediction and reference lie on different grids.",
-            expected=f"{_describe(other)} as {other_path}",
-            found=f"{_describe(grid)} in {path}",
+            expected=f"{_describe(other)} as {reference}",
+            found=f"{_describe(grid)} in {prediction}",
             hint="compare label maps on one grid; minicube writes them on the grid of the scan",
         )
 

@@ -1,5 +1,15 @@
 """A Case to a Segmentation."""
 
-from minicube.inference.segment import Segmentation, Segmenter, segment, shipped_model
+from minicube.inference.memory import MemoryPlan, Needs, plan_ahead
+from minicube.inference.segment import Limits, Segmentation, Segmenter, segment, shipped_model
 
-__all__ = ["Segmentation", "Segmenter", "segment", "shipped_model"]
+__all__ = [
+    "Limits",
+    "MemoryPlan",
+    "Needs",
+    "Segmentation",
+    "Segmenter",
+    "plan_ahead",
+    "segment",
+    "shipped_model",
+]

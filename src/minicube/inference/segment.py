@@ -6,11 +6,17 @@ import time
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minicube._errors import MissingExtra
-from minicube.engines import Engine, Model, load_model, segment_volume
+from minicube._errors import InputError, MissingExtra
+from minicube._machine import give_back_freed_memory
+from minicube.engines import Model, Precision, load_model, segment_volume
+from minicube.engines.calibration import Calibration, calibrated
+from minicube.engines.engine import HeldImages
+from minicube.inference.memory import MemoryPlan, Needs, plan_case
+from minicube.planning import in_words
 from minicube.scans import (
     Case,
     LabelMap,
@@ -19,9 +25,12 @@ from minicube.scans import (
     Tissue,
     write_label_map,
 )
-from minicube.volumes import Intensities, prepare, restore
+from minicube.volumes import Intensities, Shape, prepare, restore
 
-__all__ = ["Segmentation", "Segmenter", "segment", "shipped_model"]
+if TYPE_CHECKING:
+    from minicube.engines.torch_engine import TorchEngine
+
+__all__ = ["Limits", "Segmentation", "Segmenter", "segment", "shipped_model"]
 
 DEFAULT_SCHEME = LabelScheme.BRATS2023
 
@@ -35,12 +44,14 @@ class Segmentation:
         labels: On the case's RAS+ grid.
         model: What segmented it.
         seconds: Time it took, preparation included, reading and writing not.
+        plan: How it was kept within a memory budget, where there was one.
     """
 
     case: Case
     labels: LabelMap
     model: Model
     seconds: float
+    plan: MemoryPlan | None = None
 
     def save(
         self,
@@ -84,29 +95,64 @@ class Segmentation:
         return {name.value: round(ml, 3) for name, ml in found.items()}
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a segmentation may use.
+
+    Args:
+        memory: Bytes of the whole process; None sets no limit.
+        precision: Number format; "auto" takes bf16 where the processor has it and the model
+            was not made for raw intensities.
+    """
+
+    memory: int | None = None
+    precision: Precision = Precision.AUTO
+
+
 class Segmenter:
     """A model made ready once, for any number of cases.
 
     Args:
         model: As :func:`minicube.engines.load_model` gives it; the shipped one by default.
+        limits: Of memory and precision.
 
     Raises:
-        InputError: PyTorch is not installed, or the weights are damaged.
+        InputError: PyTorch is not installed, the weights are damaged, or the memory is too
+            little for any case.
     """
 
-    def __init__(self, model: Model | None = None) -> None:
+    def __init__(self, model: Model | None = None, limits: Limits | None = None) -> None:
         self.model = model or shipped_model()
-        self._engine = _engine(self.model)
+        self._memory = None if limits is None else limits.memory
+        self._takes = None if self._memory is None else _calibrated(self._memory)
+        self._engine = _engine(self.model, Precision.AUTO if limits is None else limits.precision)
+
+    @property
+    def is_frugal(self) -> bool:
+        """Whether cases had better leave their images on disk."""
+        return self._memory is not None
 
     def segment(self, case: Case) -> Segmentation:
-        """Segment one case."""
+        """Segment one case.
+
+        Raises:
+            InputError: It cannot be prepared, or not be kept within the memory.
+        """
         began = time.perf_counter()
         description = self.model.description
         prepared = prepare(_without_reference(case), denoise=description.denoise)
         images = prepared.images_as(description.normalisation)
-        found = segment_volume(self._engine, images, description.cut)
+        plan = self._plan(HeldImages(images).shape)
+        found = segment_volume(self._engine, images, description.cut if plan is None else plan.cut)
         labels = restore(found, prepared.frame)
-        return Segmentation(case, labels, self.model, time.perf_counter() - began)
+        return Segmentation(case, labels, self.model, time.perf_counter() - began, plan)
+
+    def _plan(self, shape: Shape) -> MemoryPlan | None:
+        if self._memory is None or self._takes is None:
+            return None
+        engine = self._engine
+        needs = Needs(engine.cost, self.model.description.cut, engine.feature_bytes)
+        return plan_case(needs, shape, self._memory, self._takes)
 
 
 def segment(case: Case, model: Path | str | None = None) -> Segmentation:
@@ -127,14 +173,29 @@ def shipped_model() -> Model:
     return load_model(Path(__file__).parents[1] / "weights" / "provisional")
 
 
-def _engine(model: Model) -> Engine:
+def _engine(model: Model, precision: Precision) -> TorchEngine:
     if find_spec("torch") is None:
         raise MissingExtra("Segmenting", "train")
     from minicube.engines.torch_engine import TorchEngine, has_bf16, load_network
 
     # Raw intensities need more digits than bf16 has; such models were trained in fp32.
     z_scores = model.description.normalisation is Intensities.Z_SCORE
-    return TorchEngine(load_network(model), bf16=z_scores and has_bf16())
+    bf16 = (z_scores and has_bf16()) if precision is Precision.AUTO else precision is Precision.BF16
+    return TorchEngine(load_network(model), bf16=bf16, cost=model.description.cost)
+
+
+def _calibrated(memory: int) -> Calibration:
+    if find_spec("torch") is None:
+        raise MissingExtra("Segmenting", "train")
+    takes = calibrated()
+    least = takes.base + takes.scratch
+    if memory < least:
+        raise InputError(
+            f"{in_words(memory)} are too little for any case.",
+            expected=f"more than {in_words(least)}, which the engine takes on this machine",
+        )
+    give_back_freed_memory()
+    return takes
 
 
 def _without_reference(case: Case) -> Case:

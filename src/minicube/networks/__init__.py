@@ -1,6 +1,17 @@
 """Networks, one a file. The only room, with training, that imports torch at the top."""
 
 from minicube.networks.build import NETWORKS, build_network
+from minicube.networks.cost import cost_of
+from minicube.networks.levels import LeveledNetwork
 from minicube.networks.network import Network, NetworkConfig, NetworkName, Normalisation
 
-__all__ = ["NETWORKS", "Network", "NetworkConfig", "NetworkName", "Normalisation", "build_network"]
+__all__ = [
+    "NETWORKS",
+    "LeveledNetwork",
+    "Network",
+    "NetworkConfig",
+    "NetworkName",
+    "Normalisation",
+    "build_network",
+    "cost_of",
+]

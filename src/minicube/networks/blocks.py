@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from minicube.networks.convolution import Conv3d
 from minicube.networks.network import NetworkConfig, Normalisation
 
 __all__ = ["block", "centre", "head", "normalised"]
 
-_CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
+_CONVOLUTIONS = {2: nn.Conv2d, 3: Conv3d}
 _NORMALISATIONS = {
     (Normalisation.BATCH, 2): nn.BatchNorm2d,
     (Normalisation.BATCH, 3): nn.BatchNorm3d,

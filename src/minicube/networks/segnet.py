@@ -21,6 +21,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from minicube.networks.blocks import normalised
+from minicube.networks.convolution import Conv3d
 from minicube.networks.fields import Interval
 from minicube.networks.network import Network, NetworkConfig
 
@@ -39,10 +40,10 @@ class SegNet(Network):
         first, second = config.widths
         kind = config.normalisation
         self.layers = nn.Sequential(
-            nn.Conv3d(config.sequences, first, kernel_size=3, stride=2),
+            Conv3d(config.sequences, first, kernel_size=3, stride=2),
             *normalised(first, kind),
             nn.ReLU(inplace=True),
-            nn.Conv3d(first, second, kernel_size=3, stride=2),
+            Conv3d(first, second, kernel_size=3, stride=2),
             *normalised(second, kind),
             nn.ReLU(inplace=True),
             nn.ConvTranspose3d(second, first, kernel_size=3, stride=2),

@@ -22,13 +22,14 @@ import torch
 from torch import Tensor, nn
 
 from minicube.networks.blocks import block, head
-from minicube.networks.fields import Interval, needed_by_unet
-from minicube.networks.network import Network, NetworkConfig
+from minicube.networks.fields import Interval
+from minicube.networks.levels import LeveledNetwork
+from minicube.networks.network import NetworkConfig
 
 __all__ = ["UNet3d"]
 
 
-class UNet3d(Network):
+class UNet3d(LeveledNetwork):
     """Encoder, decoder and skips: two 3³ convolutions a level, halved by max-pooling."""
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -37,47 +38,42 @@ class UNet3d(Network):
         inputs = (config.sequences, *widths[:-1])
         self.encoder = nn.ModuleList(block(a, b, kind) for a, b in zip(inputs, widths, strict=True))
         self.pool = nn.MaxPool3d(2)
-        self.upsample = nn.ModuleList(self._up(a, b) for a, b in pairwise(widths))
+        self.upsample = nn.ModuleList(self._rise(a, b) for a, b in pairwise(widths))
         self.decoder = nn.ModuleList(block(2 * width, width, kind) for width in widths[:-1])
         self.head = head(widths[0], config)
 
-    def forward(self, images: Tensor) -> Tensor:  # (B, S, X, Y, Z) -> (B, C, X, Y, Z)
-        """Return the logits."""
-        x = images
-        skips: list[Tensor] = []
-        for encode in self.encoder[:-1]:
-            x = self.through(encode, x)  # (B, W_l, X/2^l, Y/2^l, Z/2^l)
-            skips.append(x)
-            x = self.pool(x)
-        x = self.through(self.encoder[-1], x)
-        for level in reversed(range(len(skips))):
-            x = torch.cat([skips[level], self.upsample[level](x)], dim=1)  # (B, 2 W_l, …)
-            x = self.through(self.decoder[level], x)
+    def enter(self, images: Tensor) -> Tensor:
+        """Nothing: the images are the top level's input."""
+        return images
+
+    def encode(self, level: int, x: Tensor) -> Tensor:
+        """Two convolutions: ``(B, W, X / 2ˡ, Y / 2ˡ, Z / 2ˡ)``."""
+        return self.through(self.encoder[level], x)
+
+    def descend(self, level: int, x: Tensor) -> Tensor:
+        """Max-pooling."""
+        pooled: Tensor = self.pool(x)
+        return pooled
+
+    def decode(self, level: int, skip: Tensor, below: Tensor) -> Tensor:
+        """A transposed convolution, joined with the skip; two convolutions."""
+        joined = torch.cat([skip, self.upsample[level](below)], dim=1)  # (B, 2 W, …)
+        del skip, below
+        return self.through(self.decoder[level], joined)
+
+    def leave(self, x: Tensor) -> Tensor:
+        """A convolution of one voxel."""
         logits: Tensor = self.head(x)
         return logits
 
     @staticmethod
-    def _up(shallow: int, deep: int) -> nn.ConvTranspose3d:
+    def _rise(shallow: int, deep: int) -> nn.ConvTranspose3d:
         return nn.ConvTranspose3d(deep, shallow, kernel_size=2, stride=2)
 
-    def needed(self, output: Interval) -> Interval:
-        """Input interval that an output interval depends on, along each axis."""
-        return needed_by_unet(
-            output,
-            [_before_block] * len(self.config.widths),
-            lambda i: i.before_pooling(2),
-            self._before_up,
-        )
+    def before_block(self, level: int, output: Interval) -> Interval:
+        """Input interval of a level's encoder, and of its decoder."""
+        return output.before_convolution(3).before_convolution(3)
 
-    @staticmethod
-    def _before_up(output: Interval) -> Interval:
+    def before_rising(self, output: Interval) -> Interval:
+        """Interval below that an interval risen to the next level depends on."""
         return output.before_upsampling(kernel=2, stride=2)
-
-    @property
-    def period(self) -> int:
-        """Total stride, voxels."""
-        return int(2 ** (len(self.config.widths) - 1))
-
-
-def _before_block(output: Interval) -> Interval:
-    return output.before_convolution(3).before_convolution(3)

@@ -31,9 +31,9 @@ class UNet3dReport(UNet3d):
     """:class:`UNet3d` with transposed convolutions that overlap."""
 
     @staticmethod
-    def _up(shallow: int, deep: int) -> nn.ConvTranspose3d:
+    def _rise(shallow: int, deep: int) -> nn.ConvTranspose3d:
         return nn.ConvTranspose3d(deep, shallow, kernel_size=4, stride=2, padding=1)
 
-    @staticmethod
-    def _before_up(output: Interval) -> Interval:
+    def before_rising(self, output: Interval) -> Interval:
+        """Interval below that an interval risen to the next level depends on."""
         return output.before_upsampling(kernel=4, stride=2, padding=1)

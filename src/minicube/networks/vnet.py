@@ -18,15 +18,16 @@ is checked by a test.
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from minicube.networks.blocks import head, normalised
-from minicube.networks.fields import Interval, needed_by_unet
-from minicube.networks.network import Network, NetworkConfig, Normalisation
+from minicube.networks.convolution import Conv3d
+from minicube.networks.fields import Interval
+from minicube.networks.levels import LeveledNetwork
+from minicube.networks.network import NetworkConfig, Normalisation
 
 __all__ = ["VNet"]
 
@@ -34,16 +35,16 @@ _KERNEL = 5
 _MOST_CONVOLUTIONS = 3
 
 
-class VNet(Network):
+class VNet(LeveledNetwork):
     """Residual stages, with the input of each added to its output."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
         widths, kind = config.widths, config.normalisation
-        self.first = _step(nn.Conv3d(config.sequences, widths[0], _KERNEL, padding=2), kind)
+        self.first = _step(Conv3d(config.sequences, widths[0], _KERNEL, padding=2), kind)
         self.encoder = nn.ModuleList(_Stage(w, w, i, kind) for i, w in enumerate(widths))
         self.down = nn.ModuleList(
-            _step(nn.Conv3d(a, b, kernel_size=2, stride=2), kind) for a, b in pairwise(widths)
+            _step(Conv3d(a, b, kernel_size=2, stride=2), kind) for a, b in pairwise(widths)
         )
         self.up = nn.ModuleList(
             _step(nn.ConvTranspose3d(b, a, kernel_size=2, stride=2), kind)
@@ -52,35 +53,43 @@ class VNet(Network):
         self.decoder = nn.ModuleList(_Stage(2 * w, w, i, kind) for i, w in enumerate(widths[:-1]))
         self.head = head(widths[0], config)
 
-    def forward(self, images: Tensor) -> Tensor:  # (B, S, X, Y, Z) -> (B, C, X, Y, Z)
-        """Return the logits."""
-        x = self.first(images)
-        skips: list[Tensor] = []
-        for level, down in enumerate(self.down):
-            x = self.through(self.encoder[level], x, x)  # (B, W_l, X/2^l, Y/2^l, Z/2^l)
-            skips.append(x)
-            x = down(x)
-        x = self.through(self.encoder[-1], x, x)
-        for level in reversed(range(len(skips))):
-            x = self.up[level](x)
-            x = self.through(self.decoder[level], torch.cat([skips[level], x], dim=1), x)
+    def enter(self, images: Tensor) -> Tensor:
+        """A convolution of five voxels."""
+        entered: Tensor = self.first(images)
+        return entered
+
+    def encode(self, level: int, x: Tensor) -> Tensor:
+        """A stage: ``(B, W, X / 2ˡ, Y / 2ˡ, Z / 2ˡ)``."""
+        return self.through(self.encoder[level], x, x)
+
+    def descend(self, level: int, x: Tensor) -> Tensor:
+        """A strided convolution."""
+        below: Tensor = self.down[level](x)
+        return below
+
+    def decode(self, level: int, skip: Tensor, below: Tensor) -> Tensor:
+        """A transposed convolution, joined with the skip; a stage."""
+        risen: Tensor = self.up[level](below)
+        return self.through(self.decoder[level], torch.cat([skip, risen], dim=1), risen)
+
+    def leave(self, x: Tensor) -> Tensor:
+        """A convolution of one voxel."""
         logits: Tensor = self.head(x)
         return logits
 
-    def needed(self, output: Interval) -> Interval:
-        """Input interval that an output interval depends on, along each axis."""
-        stages = [partial(_before_stage, level=level) for level in range(len(self.config.widths))]
-        return needed_by_unet(
-            output,
-            stages,
-            lambda i: i.before_pooling(2),
-            lambda i: i.before_upsampling(kernel=2, stride=2),
-        ).before_convolution(_KERNEL)
+    def before_block(self, level: int, output: Interval) -> Interval:
+        """Input interval of a level's encoder, and of its decoder."""
+        for _ in range(_convolutions(level)):
+            output = output.before_convolution(_KERNEL)
+        return output
 
-    @property
-    def period(self) -> int:
-        """Total stride, voxels."""
-        return int(2 ** (len(self.config.widths) - 1))
+    def before_rising(self, output: Interval) -> Interval:
+        """Interval below that an interval risen to the next level depends on."""
+        return output.before_upsampling(kernel=2, stride=2)
+
+    def before_entering(self, output: Interval) -> Interval:
+        """Interval of the images that the top level's input depends on."""
+        return output.before_convolution(_KERNEL)
 
 
 class _Stage(nn.Module):
@@ -90,7 +99,7 @@ class _Stage(nn.Module):
         super().__init__()
         channels = (inputs, *[width] * (_convolutions(level) - 1))
         self.layers = nn.Sequential(
-            *(_step(nn.Conv3d(c, width, _KERNEL, padding=2), kind) for c in channels)
+            *(_step(Conv3d(c, width, _KERNEL, padding=2), kind) for c in channels)
         )
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
@@ -105,9 +114,3 @@ def _convolutions(level: int) -> int:
 def _step(convolution: nn.Conv3d | nn.ConvTranspose3d, kind: Normalisation) -> nn.Sequential:
     channels = convolution.out_channels
     return nn.Sequential(convolution, *normalised(channels, kind), nn.PReLU(channels))
-
-
-def _before_stage(output: Interval, level: int) -> Interval:
-    for _ in range(_convolutions(level)):
-        output = output.before_convolution(_KERNEL)
-    return output

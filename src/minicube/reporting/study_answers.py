@@ -15,7 +15,16 @@ from minicube.reporting.study_results import (
     Group,
     Results,
 )
-from minicube.reporting.tables import MISSING, interval, p_value, percent, ratio, signed
+from minicube.reporting.study_tables import divergence
+from minicube.reporting.tables import (
+    MISSING,
+    interval,
+    p_value,
+    percent,
+    ratio,
+    signed,
+    whole,
+)
 from minicube.scans import Region
 
 __all__ = ["NOT_RUN", "Answer", "answers", "compared"]
@@ -37,9 +46,16 @@ class Answer:
 def answers(results: Results) -> list[Answer]:
     """Return all questions; what is not known yet says so."""
     asked = {
-        "Do the networks learn?": [*_learnt(results), *_as_reported(results)],
+        "Do the networks learn?": [
+            *_learnt(results),
+            *_as_reported(results),
+            *_diverged(results),
+        ],
         "Does 3D beat 2D?": _pairs(results, _THREE, _TWO),
-        "Does context beat no context?": _pairs(results, _THREE[1:], _THREE[:1]),
+        "Does context beat no context?": [
+            *_pairs(results, _THREE[1:], _THREE[:1]),
+            *_same_weights(results),
+        ],
         "Do minicubes leave seams?": list(_seams(results)),
         "Which repair made them learn?": list(_repairs(results)),
         "How much context is needed?": list(_context(results)),
@@ -55,9 +71,10 @@ def _learnt(results: Results) -> Iterator[str]:
     means = {name: group.mean_f1 for name, group in real.items()}
     ordered = sorted(means.items(), key=lambda item: -(item[1] if item[1] is not None else -1))
     listed = ", ".join(f"{results.title(name)} {ratio(mean)}" for name, mean in ordered)
+    so_far = "" if results.finished else "So far, "
     yield (
-        f"{len(found)} of {len(real)} repaired systems find all three tumour classes on unseen"
-        f" real cases. Mean tumour F1: {listed}."
+        f"{so_far}{len(found)} of {len(real)} repaired systems find all three tumour classes on"
+        f" unseen real cases. Mean tumour F1: {listed}."
     )
     for name, group in real.items():
         if not _finds_all(group):
@@ -68,7 +85,8 @@ def _learnt(results: Results) -> Iterator[str]:
 
 def _as_reported(results: Results) -> Iterator[str]:
     """One sentence for all that fail alike, one for each that does not."""
-    groups = {name: s.real for name in results.names if (s := results.as_reported(name)) and s.real}
+    systems = {name: results.ways(name).get("as reported") for name in results.names}
+    groups = {name: s.real for name, s in systems.items() if s and s.real}
     silent = [name for name, group in groups.items() if _says_nothing(group)]
     if silent:
         titles = ", ".join(results.title(name) for name in silent)
@@ -82,10 +100,18 @@ def _as_reported(results: Results) -> Iterator[str]:
             )
 
 
+def _diverged(results: Results) -> Iterator[str]:
+    found = {name: divergence(system) for name, system in results.systems.items()}
+    listed = [f"{results.full_title(name)} {words}" for name, words in found.items() if words]
+    if listed:
+        yield f"The loss became no number: {'; '.join(listed)}."
+
+
 def _pairs(results: Results, firsts: tuple[str, ...], seconds: tuple[str, ...]) -> list[str]:
-    """One sentence for each pair, all regions in it."""
+    """One sentence for each pair, all regions in it, and what else differs between them."""
     order = {region.value: number for number, region in enumerate(Region)}
     sentences = []
+    met: dict[str, str] = {}
     for first, second in itertools.product(firsts, seconds):
         turned = (_turned(comparison, first) for comparison in results.comparisons)
         found = [c for c in turned if (c.first, c.second) == (first, second)]
@@ -93,7 +119,36 @@ def _pairs(results: Results, firsts: tuple[str, ...], seconds: tuple[str, ...]) 
             found.sort(key=lambda c: order.get(c.region, len(order)))
             names = f"{results.title(first)} against {results.title(second)}"
             sentences.append(f"{names}: {'; '.join(map(compared, found))}{_how(found)}.")
+            met |= {name: _network(results, name) for name in (first, second)}
+    if met:
+        sentences.append(
+            "This is confounded: the networks compared differ in levels, widths and parameters,"
+            f" too – {'; '.join(met.values())}. They share cases, minutes and the way of training."
+        )
     return sentences
+
+
+def _network(results: Results, name: str) -> str:
+    system = results.systems.get(name)
+    network = system.network if system else None
+    facts = []
+    if network and network.widths:
+        facts.append("-".join(map(str, network.widths)))
+    if network and network.parameters is not None:
+        facts.append(f"{whole(network.parameters)} parameters")
+    listed = f" ({', '.join(facts)})" if facts else ""
+    return results.title(name) + listed
+
+
+def _same_weights(results: Results) -> Iterator[str]:
+    """Context alone: one network's weights, given more of it."""
+    known = [(row.context, mean) for row in results.context if (mean := row.mean_f1) is not None]
+    if known:
+        listed = ", ".join(f"{context}: {ratio(mean)}" for context, mean in known)
+        yield (
+            "Context alone is what the table Context shows: the same weights, given more of it."
+            f" Mean tumour F1 by voxels of context – {listed}."
+        )
 
 
 def compared(comparison: Comparison) -> str:
@@ -157,8 +212,13 @@ def _seams(results: Results) -> Iterator[str]:
     groups = {name: _real(results, name) for name in results.repaired}
     seams = {name: group.seams for name, group in groups.items() if group and group.seams}
     known = [(name, s.ratio) for name, s in seams.items() if s.ratio is not None]
+    networks = {name: system.network for name, system in results.repaired.items()}
+    whole_ones = {name for name, network in networks.items() if network and not network.minicube}
     if known:
-        listed = ", ".join(f"{results.title(name)} {ratio(value, 2)}" for name, value in known)
+        listed = ", ".join(
+            f"{results.title(name)} {ratio(value, 2)}{' (run whole)' * (name in whole_ones)}"
+            for name, value in known
+        )
         yield f"Disagreement at minicube faces over that inside, 1 being no seam: {listed}."
         own = {s.reference_ratio for s in seams.values() if s.reference_ratio is not None}
         if own:
@@ -172,15 +232,15 @@ def _repairs(results: Results) -> Iterator[str]:
         return
     best = _extreme(ablation.as_reported, largest=True)
     if best is not None:
-        yield f"From the broken side, most is gained by {best.words}."
+        yield f"From the report’s setting, most is gained by {best.words}."
     worst = _extreme(ablation.repaired, largest=False)
     if worst is not None:
         yield f"From the repaired side, most is lost by {worst.words}."
     if (best or worst) and ablation.n is not None:
         minutes = "" if ablation.minutes is None else f" of {ablation.minutes:g} minutes"
         yield (
-            f"One training{minutes} a row, scored on {ablation.n} cases: small differences mean"
-            " little."
+            f"One training{minutes} from scratch a row, scored on {ablation.n} cases: small"
+            " differences mean nothing."
         )
 
 
@@ -217,7 +277,7 @@ def _context(results: Results) -> Iterator[str]:
         least = min(value for _, value in known)
         yield (
             f"Of {len(known)} amounts, {row.context} is best: mean tumour F1 {ratio(mean)},"
-            f" {ratio(mean - least)} above the worst."
+            f" {ratio(mean - least)} above the worst; no test was made."
         )
     unlike = [row for row in results.context if row.differs_from_whole is not None]
     if unlike:

@@ -8,6 +8,7 @@ from typing import Final
 from minicube.reporting.study_results import (
     CLASS_NAMES,
     TUMOUR,
+    Ablation,
     AblationRow,
     AblationSide,
     Results,
@@ -31,12 +32,14 @@ __all__ = [
     "Bars",
     "Segment",
     "ablation_table",
+    "ablation_words",
     "context_table",
     "costs_table",
     "peaks_table",
     "seconds_bars",
     "seed_spreads",
     "seeds_table",
+    "suspicions",
 ]
 
 _COLOURS: Final = 4
@@ -109,7 +112,15 @@ def seeds_table(results: Results) -> Table | None:
         *(Column(f"seed {seed}", "mean tumour F1") for seed in seeds),
         Column("apart"),
     )
-    notes = ("Same data, same minutes, another seed of weights and samples.",)
+    shared = (
+        "The seeds of a system begin with the same pre-training on phantoms and differ in what"
+        " follows it: trainings that share nothing may lie further apart."
+    )
+    other = "Another seed is another start of the weights and another order of the samples."
+    notes = (
+        "Same cases, same minutes.",
+        shared if results.setting.pretraining_minutes else other,
+    )
     return Table(columns, tuple(rows), notes) if rows else None
 
 
@@ -133,7 +144,12 @@ def costs_table(results: Results) -> Table | None:
         Column("system"),
         *map(Column, ("parameters", "steps", "a step", "all", "peak memory")),
     )
-    return Table(columns, tuple(rows)) if rows else None
+    notes = (
+        "Of one fold: its training and the pre-training it begins with, where there is one; the"
+        " mean over folds, and the largest peak. Seconds are of processor time; those of a step"
+        " were measured before the first training, alone.",
+    )
+    return Table(columns, tuple(rows), notes) if rows else None
 
 
 def peaks_table(results: Results) -> Table | None:
@@ -186,22 +202,67 @@ def ablation_table(side: AblationSide | None) -> Table | None:
     base = side.base.mean_f1 if side.base else None
     rows = []
     if side.base is not None:
-        first = ("where all rows start from", MISSING, *_scores(side.base))
+        first = (_named("the base: nothing changed", side.base), MISSING, *_scores(side.base))
         rows.append(Row((*first, MISSING, whole(side.base.steps)), strong=True))
     for row in side.rows:
         mean = row.mean_f1
         change = None if mean is None or base is None else mean - base
-        cells = (row.what or MISSING, row.change or MISSING, *_scores(row))
+        cells = (_named(row.what, row), row.change or MISSING, *_scores(row))
         rows.append(Row((*cells, signed(change), whole(row.steps))))
     columns = (
         Column("what"),
         Column("changed to", number=False),
         *(Column(CLASS_NAMES[name], "F1") for name in TUMOUR),
         Column("mean", "F1"),
-        Column("to the first row"),
+        Column("mean less the base’s"),
         Column("steps"),
     )
     return Table(columns, tuple(rows))
+
+
+def ablation_words(results: Results) -> tuple[str, ...]:
+    """What a row is, and how far its number carries."""
+    ablation = results.ablation
+    if ablation is None:
+        return ()
+    sides = {"repaired": ablation.repaired, "as reported": ablation.as_reported}
+    steps = [
+        f"{words} {whole(side.base.steps)}"
+        for words, side in sides.items()
+        if side and side.base and side.base.steps is not None
+    ]
+    minutes = "" if ablation.minutes is None else f" in {ablation.minutes:g} minutes"
+    listed = f" of as many steps as its side’s base makes{minutes} ({', '.join(steps)})"
+    where = "" if ablation.fold is None else f" of fold {ablation.fold + 1}"
+    cases = "" if ablation.n is None else f" on the {ablation.n} real cases{where}"
+    spreads = [
+        spread
+        for system in results.systems.values()
+        if system
+        for spread in seed_spreads(system.seeds).values()
+    ]
+    scale = ""
+    if spreads:
+        apart = ratio(max(spreads))
+        scale = f": two seeds of one system, trained in full, lie up to {apart} apart"
+    return (
+        "A row changes one thing of its side’s base, the 3D U-Net without context; where several"
+        f" settings go together, its words say so. Each is one training from scratch"
+        f"{listed if steps else ''}, scored{cases}.",
+        f"Large differences mean something, small ones nothing{scale}.",
+    )
+
+
+def suspicions(ablation: Ablation | None) -> dict[str, str]:
+    """What the rows stand for: by what they change, why it may have kept networks from learning."""
+    sides = (ablation.repaired, ablation.as_reported) if ablation else ()
+    rows = [row for side in sides if side for row in side.rows]
+    return {row.what: row.suspicion for row in rows if row.what and row.suspicion}
+
+
+def _named(what: str | None, row: AblationRow) -> str:
+    small = "" if row.diverged is None else f"\ndiverged at step {row.diverged}"
+    return f"{what or MISSING}{small}"
 
 
 def context_table(results: Results) -> Table | None:
@@ -214,6 +275,7 @@ def context_table(results: Results) -> Table | None:
                 ratio(row.mean_f1),
                 ratio(row.seam_ratio, 2),
                 percent(row.differs_from_whole),
+                whole(row.n),
             )
         )
         for row in results.context
@@ -224,10 +286,13 @@ def context_table(results: Results) -> Table | None:
         Column("mean", "F1"),
         Column("seam ratio"),
         Column("voxels unlike the whole volume’s"),
+        Column("n"),
     )
     notes = (
-        "Context in voxels along each axis, both sides together; exact is the network’s halo on"
-        " every side.",
+        "The 3D U-Net without context, its weights as they are, predicts its minicubes with ever"
+        " more context: voxels along each axis, both sides together. “Whole volume” is the network"
+        " run uncut, which is what parts with the context they need, the network’s halo on every"
+        " side, give exactly.",
     )
     return Table(columns, tuple(rows), notes) if rows else None
 

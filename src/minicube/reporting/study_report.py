@@ -14,11 +14,13 @@ from minicube.reporting.study_answers import NOT_RUN, answers
 from minicube.reporting.study_charts import Heat, heat_table, learning_curves
 from minicube.reporting.study_costs import (
     ablation_table,
+    ablation_words,
     context_table,
     costs_table,
     peaks_table,
     seconds_bars,
     seeds_table,
+    suspicions,
 )
 from minicube.reporting.study_figures import COMPOSITE, PREDICTIONS, SWEEP
 from minicube.reporting.study_pictures import album
@@ -27,6 +29,7 @@ from minicube.reporting.study_tables import (
     case_scores_table,
     cases_table,
     comparisons_table,
+    divergence,
     group_of,
     regions_table,
     seams_table,
@@ -34,7 +37,7 @@ from minicube.reporting.study_tables import (
     table_1,
     table_2,
 )
-from minicube.reporting.tables import Table
+from minicube.reporting.tables import Table, percent
 
 __all__ = ["study_report"]
 
@@ -74,8 +77,10 @@ def study_report(folder: Path) -> str:
         "study.html.j2",
         not_run=NOT_RUN,
         finished=results.finished,
+        progress=_progress(results),
         tiles=_tiles(results),
         answers=answers(results),
+        how=_how(results),
         setting=_setting(results),
         table_1=table_1(results),
         cases=cases_table(results),
@@ -86,6 +91,7 @@ def study_report(folder: Path) -> str:
         tables_2=_by_kind({kind: table_2(results, kind) for kind in _KINDS}),
         confusions=_confusions(results),
         curves=_curves(results),
+        after_pretraining=bool(results.setting.pretraining_minutes),
         predictions=pictures.take(PREDICTIONS),
         sweeps=pictures.take(SWEEP),
         regions=_by_kind({kind: regions_table(results, kind) for kind in _KINDS}),
@@ -97,6 +103,8 @@ def study_report(folder: Path) -> str:
         peaks=peaks_table(results),
         bars=seconds_bars(results),
         ablation=_ablation(results.ablation),
+        ablation_words=ablation_words(results),
+        suspicions=suspicions(results.ablation),
         context=context_table(results),
         others=pictures.take(),
         left_out=pictures.left_out,
@@ -107,7 +115,7 @@ def study_report(folder: Path) -> str:
 def _tiles(results: Results) -> dict[str, str]:
     setting, groups = results.setting, [case.group for case in results.data.cases]
     real = sum(group == "real" for group in groups)
-    tiles = {"systems": str(len(results.names)) if results.names else None}
+    tiles = {"networks": str(len(results.names)) if results.names else None}
     tiles["real cases"] = str(real) if real else None
     tiles["folds"] = _words(setting.folds)
     tiles["seeds"] = str(len(setting.seeds)) if setting.seeds else None
@@ -121,15 +129,47 @@ def _setting(results: Results) -> dict[str, str]:
         "data": setting.data,
         "phantoms": _phantoms(setting),
         "folds": _words(setting.folds),
-        "seeds": ", ".join(map(str, setting.seeds)) or None,
-        "minutes of training, each system": _minutes(setting.minutes),
+        "seeds": _seeds(setting),
+        "minutes of training, each system and fold": _minutes(setting.minutes),
         "of these on phantoms alone, first": _minutes(setting.pretraining_minutes),
-        "minutes of a row of the ablation": _minutes(setting.ablation_minutes),
+        "minutes of each base of the ablation": _minutes(setting.ablation_minutes),
         "threads": _words(setting.threads),
         "processor": setting.processor,
-        "empty classes": results.policy,
     }
     return {name: value for name, value in facts.items() if value is not None}
+
+
+def _how(results: Results) -> tuple[str, ...]:
+    """What every system was given, in sentences."""
+    setting = results.setting
+    ways = {name: results.ways(name) for name in results.names}
+    paired = any(len(both) == 2 for both in ways.values())
+    sentences = []
+    if setting.minutes is not None:
+        who = "Every system, repaired or as reported," if paired else "Every system"
+        words = [f"{who} trains for {setting.minutes:g} processor minutes for each fold"]
+        if before := setting.pretraining_minutes:
+            words.append(f": the first {before:g} on phantoms alone, once for all folds and seeds,")
+            words.append(f" the other {setting.minutes - before:g} on the cases it learns from")
+        if setting.real_share is not None:
+            share = percent(setting.real_share, 0)
+            words.append(f", {share} of an epoch real and the rest phantoms")
+        sentences.append("".join(words) + ".")
+    alone = [results.title(name) for name, both in ways.items() if "as reported" not in both]
+    if alone and paired:
+        sentences.append(f"{', '.join(alone)}: repaired alone, since the report did not run it.")
+    return (*sentences, "Scores are of cases that a training never learnt from.")
+
+
+def _progress(results: Results) -> str:
+    made, planned = results.trainings.get("made"), results.trainings.get("planned")
+    return "" if made is None or planned is None else f"{made} of {planned} trainings are made. "
+
+
+def _seeds(setting: Setting) -> str | None:
+    first, *more = setting.seeds or (None,)
+    others = f", and on the first fold {', '.join(map(str, more))}" if more else ""
+    return None if first is None else f"{first}{others}"
 
 
 def _origin(results: Results) -> dict[str, str]:
@@ -158,8 +198,7 @@ def _confusions(results: Results) -> list[_Figure]:
     """As reported and repaired side by side, on real cases."""
     figures = []
     for name in results.names:
-        pair = {"as reported": results.as_reported(name), "repaired": results.systems.get(name)}
-        for way, system in pair.items():
+        for way, system in results.ways(name).items():
             group = group_of(system, "real")
             heat = heat_table(group.confusion) if group else None
             figures.append(_Figure(f"{results.title(name)}, {way}", heat=heat))
@@ -169,11 +208,12 @@ def _confusions(results: Results) -> list[_Figure]:
 def _curves(results: Results) -> list[_Figure]:
     figures = []
     for name in results.names:
-        pair = {"as reported": results.as_reported(name), "repaired": results.systems.get(name)}
-        for way, system in pair.items():
+        for way, system in results.ways(name).items():
             title = f"{results.title(name)}, {way}"
             drawn = learning_curves(system.curves, f"Loss of {title}") if system else None
             chart, note = drawn or (None, "")
+            if stopped := divergence(system):
+                note += f"; {stopped}"
             figures.append(_Figure(title, chart=chart, note=note))
     return figures if any(figure.chart for figure in figures) else []
 
@@ -183,7 +223,7 @@ def _ablation(ablation: Ablation | None) -> dict[str, Table | None]:
         "From the repaired side: one repair taken back": ablation_table(
             ablation.repaired if ablation else None
         ),
-        "From the broken side: one repair made": ablation_table(
+        "From the report’s setting: one repair made": ablation_table(
             ablation.as_reported if ablation else None
         ),
     }

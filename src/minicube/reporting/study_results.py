@@ -24,8 +24,6 @@ __all__ = [
     "AblationSide",
     "ClassScore",
     "Comparison",
-    "Context",
-    "Cost",
     "Curve",
     "Group",
     "Results",
@@ -33,7 +31,6 @@ __all__ = [
     "Setting",
     "Spread",
     "System",
-    "mean_f1",
     "read_results",
 ]
 
@@ -74,10 +71,12 @@ class _Part(BaseModel):
 
 
 class Setting(_Part):
-    """How the study was run."""
+    """How the study was run; ``systems`` are the names and titles of all that it trains."""
 
+    systems: dict[str, str | None] = {}
     minutes: float | None = None
     pretraining_minutes: float | None = None
+    real_share: float | None = None
     ablation_minutes: float | None = None
     folds: int | None = None
     seeds: tuple[int, ...] = ()
@@ -196,6 +195,11 @@ class NetworkFacts(_Part):
     halo: tuple[int, int, int] | None = None
     cut: Cut | None = None
 
+    @property
+    def minicube(self) -> tuple[int, int, int] | None:
+        """The parts that it predicts volumes in; None is whole."""
+        return self.cut.minicube if self.cut else None
+
 
 class Point(_Part):
     """The losses at a step."""
@@ -211,6 +215,14 @@ class Curve(_Part):
     fold: int | None = None
     seed: int | None = None
     points: tuple[Point, ...] = ()
+
+
+class Divergence(_Part):
+    """A training whose loss was no number any more at a step; without a fold, the first one."""
+
+    fold: int | None = None
+    seed: int | None = None
+    step: int | None = None
 
 
 class SeedScore(_Part):
@@ -248,6 +260,7 @@ class System(_Part):
     real: Group | None = None
     phantom: Group | None = None
     curves: tuple[Curve, ...] = ()
+    diverged: tuple[Divergence, ...] = ()
     seeds: tuple[SeedScore, ...] = ()
     cost: Cost | None = None
 
@@ -282,7 +295,9 @@ class AblationRow(_Row):
 
     what: str | None = None
     change: str | None = None
+    suspicion: str | None = None
     steps: int | None = None
+    diverged: int | None = None
 
 
 class AblationSide(_Part):
@@ -306,6 +321,7 @@ class Context(_Row):
     """One amount of context, voxels along each axis or a word for it."""
 
     context: int | str = "–"
+    n: int | None = None
     seam_ratio: float | None = None
     differs_from_whole: float | None = None
 
@@ -318,6 +334,7 @@ class Results(_Part):
     commit: str | None = None
     config_hash: str | None = None
     finished: bool = False
+    trainings: dict[str, int | None] = {}
     setting: Setting = Setting()
     data: Data = Data()
     systems: dict[str, System | None] = {}
@@ -337,19 +354,27 @@ class Results(_Part):
         """Systems by their bare names."""
         return {k: s for k, s in self.systems.items() if s and not k.endswith(AS_REPORTED)}
 
-    def as_reported(self, name: str) -> System | None:
-        """Return what stands beside a bare name in the report's own setting."""
-        return self.systems.get(name + AS_REPORTED)
-
     @property
     def names(self) -> list[str]:
-        """Bare names of all systems, in the order they came."""
-        return list(dict.fromkeys(name.removesuffix(AS_REPORTED) for name in self.systems))
+        """Bare names of all systems, in the order they are made."""
+        return list(dict.fromkeys(name.removesuffix(AS_REPORTED) for name in self._all))
+
+    @property
+    def _all(self) -> list[str]:
+        return list(dict.fromkeys((*self.setting.systems, *self.systems)))
+
+    def ways(self, name: str) -> dict[str, System | None]:
+        """Return a bare name's systems, as reported and repaired; None is not run yet.
+
+        A way that the study does not train at all is left out.
+        """
+        names = {"as reported": name + AS_REPORTED, "repaired": name}
+        return {way: self.systems.get(full) for way, full in names.items() if full in self._all}
 
     def title(self, name: str) -> str:
         """Return a system's title; its name where it has none."""
-        system = self.systems.get(name) or self.as_reported(name)
-        return (system.title if system else None) or name
+        system = self.systems.get(name)
+        return (system.title if system else None) or self.setting.systems.get(name) or name
 
     def full_title(self, name: str) -> str:
         """Return the title, and the setting where it is the report's own."""

@@ -7,6 +7,7 @@ from typing import Final
 
 from minicube.reporting.executive_report import BACKGROUND_SHARE, TABLE_1, TABLE_2
 from minicube.reporting.study_results import (
+    AS_REPORTED,
     CLASS_NAMES,
     ClassScore,
     Group,
@@ -31,6 +32,7 @@ __all__ = [
     "case_scores_table",
     "cases_table",
     "comparisons_table",
+    "divergence",
     "group_of",
     "regions_table",
     "seams_table",
@@ -40,6 +42,11 @@ __all__ = [
 ]
 
 _NOTHING: Final = (MISSING, MISSING, MISSING)
+_DIVERGED: Final = (
+    "Diverged: the loss was no number any more at that step; scored are the weights that were last"
+    " kept before it."
+)
+_BOTH: Final = " / "
 _MEASURES: Final = {
     "dice": ("Dice", 3),
     "hd95": ("HD95, mm", 1),
@@ -54,6 +61,17 @@ def group_of(system: System | None, kind: str) -> Group | None:
     if system is None:
         return None
     return system.real if kind == "real" else system.phantom
+
+
+def divergence(system: System | None) -> str:
+    """Return at which steps which trainings of a system diverged; empty where none did."""
+    places = []
+    for one in system.diverged if system else ():
+        named = {"fold": None if one.fold is None else one.fold + 1, "seed": one.seed}
+        words = [f"{what} {number}" for what, number in named.items() if number is not None]
+        where = ", ".join(words) if one.fold is not None else "pre-training"
+        places.append(f"{_count(one.step)} ({where})")
+    return f"diverged at step {', '.join(places)}" if places else ""
 
 
 def table_1(results: Results) -> Table | None:
@@ -72,7 +90,22 @@ def table_1(results: Results) -> Table | None:
     columns = [Column("set")]
     for words in CLASS_NAMES.values():
         columns += [Column(name, words) for name in ("voxels", "proportion")]
-    return Table(tuple(columns), tuple(rows))
+    return Table(tuple(columns), tuple(rows), _what_is_counted(results))
+
+
+def _what_is_counted(results: Results) -> tuple[str, ...]:
+    groups = {case.group for case in results.data.cases}
+    if groups == {"phantom"}:
+        cases = "There are no real cases: these are phantoms."
+    elif count := results.setting.phantoms.get("train"):
+        cases = f"Real cases alone; the {count} phantoms that are learnt from, too, are left out."
+    else:
+        cases = "Real cases alone."
+    return (
+        f"{cases} Whole scans are counted, air included. The report’s counts come to 5.6 and 5.7"
+        " million voxels a case, scans already cropped to 192 × 192 in the axial plane: its"
+        " background has a smaller share.",
+    )
 
 
 def _flat(classes: Mapping[str, tuple[str, str]]) -> Iterable[str]:
@@ -115,25 +148,31 @@ def systems_table(results: Results) -> Table | None:
         network = system.network if system else None
         if system is None or network is None:
             continue
-        cut = network.cut
+        cut, part = network.cut, network.minicube
+        title = results.title(name.removesuffix(AS_REPORTED))
         cells = (
-            results.title(name),
+            title,
             "as reported" if system.as_reported else "repaired",
             "-".join(map(str, network.widths)) or MISSING,
             whole(network.parameters),
             _sizes(network.receptive_field),
             _sizes(network.halo),
-            _sizes(cut.minicube) if cut else "whole",
-            MISSING if cut is None or cut.context is None else str(cut.context),
+            _sizes(part) if part else "whole",
+            _count(cut.context if cut and part else None),
         )
         rows.append(Row(cells))
         if system.note:
-            notes.append(f"{results.title(name)}, {cells[1]}: {system.note}")
+            notes.append(f"{title}, {cells[1]}: {system.note}")
     columns = (
         Column("system"),
         Column("setting", number=False),
         *map(Column, ("widths", "parameters", "receptive field", "halo", "minicube", "context")),
     )
+    notes = [
+        "Sizes in voxels, context for both sides together; without minicubes the network is run"
+        " on the whole volume.",
+        *notes,
+    ]
     return Table(columns, tuple(rows), tuple(notes)) if rows else None
 
 
@@ -144,44 +183,67 @@ def table_2(results: Results, kind: str) -> Table | None:
         results: Of the study.
         kind: ``real`` or ``phantom``.
     """
-    rows, missing = [], []
+    rows: list[Row] = []
+    missing: list[str] = []
+    diverged = False
     for name in results.names:
-        pair = {
-            "as reported": group_of(results.as_reported(name), kind),
-            "repaired": group_of(results.systems.get(name), kind),
-        }
+        ways = results.ways(name)
+        pair = {way: group_of(system, kind) for way, system in ways.items()}
         missing += [f"{results.title(name)}, {way}" for way, group in pair.items() if not group]
         if not any(pair.values()):
             continue
-        for number, (key, words) in enumerate(CLASS_NAMES.items()):
-            scores = [group.score(key) if group else None for group in pair.values()]
-            counted = scores[1] or scores[0]
-            cells = (
-                results.title(name) if number == 0 else "",
-                words,
-                *(TABLE_2.get(name, {}).get(key, _NOTHING)),
-                *_three(scores[0]),
-                *_three(scores[1]),
-                _count(counted.n if counted else None),
-                _count(counted.n_empty if counted else None),
-            )
-            rows.append(Row(cells, first=number == 0))
+        stopped = [f"{way} {words}" for way, one in ways.items() if (words := divergence(one))]
+        diverged = diverged or bool(stopped)
+        title = "\n".join([results.title(name), "; ".join(stopped)]).rstrip()
+        rows += _classes(title, pair, TABLE_2.get(name, {}) if kind == "real" else None)
     if not rows:
         return None
     three = ("precision", "recall", "F1")
     columns = (
         Column("system"),
         Column("class", number=False),
-        *(Column(name, "the report’s Table 2") for name in three),
+        *(Column(name, "the report’s Table 2") for name in three if kind == "real"),
         *(Column(name, "as reported, run here") for name in three),
         *(Column(name, "repaired") for name in three),
         Column("n", "cases"),
         Column("n empty", "cases"),
     )
     notes = _remarks(results, kind)
+    if any(_BOTH in row.cells[-2] for row in rows):
+        notes = (*notes, "Two counts are those of as reported and repaired, of the folds so far.")
+    if diverged:
+        notes = (*notes, _DIVERGED)
     if missing:
         notes = (*notes, f"Not run yet: {'; '.join(missing)}.")
     return Table(columns, tuple(rows), notes)
+
+
+def _classes(
+    title: str,
+    pair: Mapping[str, Group | None],
+    printed: Mapping[str, tuple[str, str, str]] | None,
+) -> Iterable[Row]:
+    """One system's rows of Table 2; without ``printed``, the report's own columns are left out."""
+    for number, (key, words) in enumerate(CLASS_NAMES.items()):
+        scores = {way: group.score(key) if group else None for way, group in pair.items()}
+        known = [score for score in scores.values() if score]
+        yield Row(
+            (
+                title if number == 0 else "",
+                words,
+                *(() if printed is None else printed.get(key, _NOTHING)),
+                *_three(scores.get("as reported")),
+                *_three(scores.get("repaired")),
+                _each_once([score.n for score in known]),
+                _each_once([score.n_empty for score in known]),
+            ),
+            first=number == 0,
+        )
+
+
+def _each_once(counts: Iterable[int | None]) -> str:
+    """One number where all agree, as they do when all folds are done."""
+    return _BOTH.join(dict.fromkeys(map(_count, counts))) or MISSING
 
 
 def _remarks(results: Results, kind: str) -> tuple[str, ...]:
@@ -200,7 +262,7 @@ def _remarks(results: Results, kind: str) -> tuple[str, ...]:
         "The report prints precision 1.0 and recall 0.975 for the background of networks that say"
         " background everywhere. By definition such a network has recall 1, and its precision is"
         f" the background’s share of the voxels: {ours}{BACKGROUND_SHARE} by the report’s own"
-        " Table 1 (less inside its crop). Precision of the other classes is then undefined (0/0)"
+        " Table 1. Precision of the other classes is then undefined (0/0)"
         " and their recall 0. The report’s numbers are these with the two columns exchanged.",
     )
 
@@ -231,7 +293,8 @@ def regions_table(results: Results, kind: str) -> Table | None:
     for measure in measures:
         columns += [Column(name, _MEASURES[measure][0]) for name in ("mean", "median")]
     columns += [Column("n", "cases"), Column("n empty", "cases")]
-    return Table(tuple(columns), tuple(rows), (results.policy,) if results.policy else ())
+    notes = (results.policy,) if results.policy and kind == "real" else ()
+    return Table(tuple(columns), tuple(rows), notes)
 
 
 def case_scores_table(results: Results) -> Table | None:
@@ -297,7 +360,8 @@ def seams_table(results: Results) -> Table | None:
     notes = (
         "Share of tumour neighbours that disagree across the planes where minicubes meet, beside"
         " the same across planes inside them. A ratio of 1 is no seam; the reference’s own ratio"
-        " says what anatomy does at those planes.",
+        " says what anatomy does at those planes, and networks that are run whole (the table"
+        " Systems) what the measure gives where nothing was cut.",
     )
     return Table(columns, tuple(rows), notes) if rows else None
 

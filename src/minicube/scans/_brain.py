@@ -11,21 +11,20 @@ from scipy import ndimage
 __all__ = ["brain_mask"]
 
 
-def brain_mask(images: Iterable[NDArray[np.float32]]) -> NDArray[np.bool_]:
+def brain_mask(shown: Iterable[NDArray[np.bool_]]) -> NDArray[np.bool_]:
     """Return the brain of skull-stripped sequences.
 
     A voxel is brain when any sequence shows something there, or when such voxels enclose it:
     fluid can be exactly 0 in one sequence, and in all of them.
 
     Args:
-        images: ``(x, y, z)`` each, 0 outside the brain.
+        shown: Where each sequence is not 0, ``(x, y, z)``.
 
     Returns:
         Mask of the same shape and memory order.
     """
     mask: NDArray[np.bool_] | None = None
-    for image in images:
-        seen = image != 0
+    for seen in shown:
         mask = seen if mask is None else np.logical_or(mask, seen, out=mask)
     assert mask is not None
     _fill_holes(mask)

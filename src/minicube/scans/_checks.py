@@ -12,7 +12,7 @@ from minicube._errors import InputError
 from minicube.scans.case import Sequence
 from minicube.scans.geometry import Geometry
 
-__all__ = ["check_complete", "check_same_grid", "check_skull_off", "check_values"]
+__all__ = ["ValueCheck", "check_complete", "check_same_grid", "check_skull_off", "check_values"]
 
 # Adult brains with their fluid measure 1.0 to 2.0 litres, heads 3.5 and more.
 _LARGEST_BRAIN_LITRES: Final = 2.4
@@ -39,20 +39,46 @@ def check_complete(identity: str, sequences: Mapping[Sequence, object]) -> None:
 
 def check_values(name: str, image: NDArray[np.float32]) -> None:
     """Refuse a volume with values that are no numbers, or with nothing in it."""
-    # A sum is NaN or infinite when a value is, and is much quicker than looking at each.
-    with np.errstate(all="ignore"):
-        suspicious = not np.isfinite(image.sum(dtype=np.float64))
-    if suspicious:
-        bad = int(np.count_nonzero(~np.isfinite(image)))
-        raise InputError(
-            f"{name} holds values that are not numbers (NaN or infinite).",
-            found=f"{bad:,} of {image.size:,} voxels",
-            hint="export the scan again, or set these voxels to 0 if they are background",
-        )
-    if not image.any():
-        raise InputError(
-            f"{name} is empty: every voxel is 0.", hint="export the scan again, or leave it out"
-        )
+    check = ValueCheck(name)
+    check.look_at(image)
+    check.finish()
+
+
+class ValueCheck:
+    """:func:`check_values` of a volume that is seen in pieces.
+
+    Args:
+        name: Of the volume, for messages.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._bad = self._voxels = 0
+        self._anything = False
+
+    def look_at(self, piece: NDArray[np.float32]) -> None:
+        """Take note of a piece."""
+        self._voxels += piece.size
+        # A sum is NaN or infinite when a value is, and is much quicker than looking at each.
+        with np.errstate(all="ignore"):
+            suspicious = not np.isfinite(piece.sum(dtype=np.float64))
+        if suspicious:
+            self._bad += int(np.count_nonzero(~np.isfinite(piece)))
+        self._anything = self._anything or bool(piece.any())
+
+    def finish(self) -> None:
+        """Complain, when there is something to complain about."""
+        if self._bad:
+            raise InputError(
+                f"{self._name} holds values that are not numbers (NaN or infinite).",
+                found=f"{self._bad:,} of {self._voxels:,} voxels",
+                hint="export the scan again, or set these voxels to 0 if they are background",
+            )
+        if not self._anything:
+            raise InputError(
+                f"{self._name} is empty: every voxel is 0.",
+                hint="export the scan again, or leave it out",
+            )
 
 
 def check_same_grid(grids: Mapping[str, Geometry]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -32,6 +33,17 @@ class Sequence(StrEnum):
             "t2w": "T2",
             "t2f": "FLAIR",
         }[self.value]
+
+
+Slices = tuple[slice, slice, slice]
+
+
+class Croppable(Mapping[Sequence, NDArray[np.float32]]):
+    """Images of which a box is cheaper than the whole."""
+
+    @abstractmethod
+    def crop(self, sequence: Sequence, box: Slices) -> NDArray[np.float32]:
+        """A box of one sequence, ``(x, y, z)``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +77,12 @@ class Case:
     def spacing(self) -> tuple[float, float, float]:
         """Distance between voxel centres along x, y, z of the RAS+ grid, mm."""
         return self.geometry.ras_spacing
+
+    def crop(self, sequence: Sequence, box: Slices) -> NDArray[np.float32]:
+        """A box of one sequence, ``(x, y, z)``; of images on disk, all that is held."""
+        if isinstance(self.images, Croppable):
+            return self.images.crop(sequence, box)
+        return self.images[sequence][box]
 
     @property
     def affine(self) -> NDArray[np.float64]:

@@ -85,15 +85,45 @@ def read_volumes_4d(path: Path, count: int) -> tuple[list[NDArray[np.float32]], 
         InputError: The file cannot be read, is damaged, or holds another number of volumes.
     """
 
-    def convert(header: Header, raw: NDArray[Any]) -> NDArray[np.float32]:
-        # Values too large for 32 bits become infinite and are complained about as such.
-        with np.errstate(over="ignore", invalid="ignore"):
-            if header.slope == 1 and header.inter == 0:
-                return raw.astype(np.float32)
-            return (raw * np.float64(header.slope) + header.inter).astype(np.float32)
-
-    arrays, header = _read(path, count, np.dtype(np.float32), convert)
+    arrays, header = _read(path, count, np.dtype(np.float32), _to_intensities)
     return arrays, header.geometry
+
+
+def read_slabs(path: Path, index: int, count: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Read one volume of a file a few slices at a time; no more than one slab is held.
+
+    Args:
+        path: As for :func:`read_volume`.
+        index: Which of its volumes, from 0.
+        count: Volumes that must be in it.
+
+    Yields:
+        Slabs in the file's axis order and the first slice of each along its last axis; what
+        :func:`read_volumes_4d` gives, in pieces.
+
+    Raises:
+        InputError: As for :func:`read_volumes_4d`.
+    """
+    with _opened(path) as stream:
+        header = _header_with(path, stream, count)
+        x, y, z = header.geometry.shape
+        for volume in range(count):
+            thickness = max(1, _CHUNK // (x * y))
+            for start in range(0, z, thickness):
+                raw = np.empty(x * y * min(thickness, z - start), header.dtype)
+                _fill(path, stream, raw.view(np.uint8).data)
+                if volume == index:
+                    slab = _to_intensities(header, raw)
+                    yield start, slab.reshape((x, y, -1), order="F")
+        _check_at_end(path, stream)
+
+
+def _to_intensities(header: Header, raw: NDArray[Any]) -> NDArray[np.float32]:
+    # Values too large for 32 bits become infinite and are complained about as such.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if header.slope == 1 and header.inter == 0:
+            return raw.astype(np.float32)
+        return (raw * np.float64(header.slope) + header.inter).astype(np.float32)
 
 
 def read_labels(path: Path, scheme: LabelScheme) -> tuple[LabelMap, Geometry]:
@@ -297,26 +327,36 @@ def _read(
 ) -> tuple[list[NDArray[Any]], Header]:
     """Read, convert and check as many volumes as the file must have."""
     with _opened(path) as stream:
-        header = _header_of(path, stream)
-        if header.volumes != count:
-            raise InputError(
-                f"{path} does not hold the number of volumes it should.",
-                expected="one 3-D volume" if count == 1 else f"{count} volumes, one a sequence",
-                found=f"{header.volumes} volume" + "s" * (header.volumes != 1),
-                hint="give a folder with one file a sequence, or a 4-D file with all of them",
-            )
-        _fill(path, stream, memoryview(bytearray(header.offset - header.size)))
+        header = _header_with(path, stream, count)
         arrays = []
         for _ in range(count):
             flat = np.empty(header.voxels, dtype)
             _read_volume_into(path, stream, header, flat, convert)
             arrays.append(flat.reshape(header.geometry.shape, order="F"))
-        if stream.read(1):
-            raise InputError(
-                f"{path} holds more data than its header declares.",
-                hint="header and voxels do not belong together: export the scan again",
-            )
+        _check_at_end(path, stream)
     return arrays, header
+
+
+def _header_with(path: Path, stream: BinaryIO, count: int) -> Header:
+    """The header of a file of so many volumes; the stream stands where the first begins."""
+    header = _header_of(path, stream)
+    if header.volumes != count:
+        raise InputError(
+            f"{path} does not hold the number of volumes it should.",
+            expected="one 3-D volume" if count == 1 else f"{count} volumes, one a sequence",
+            found=f"{header.volumes} volume" + "s" * (header.volumes != 1),
+            hint="give a folder with one file a sequence, or a 4-D file with all of them",
+        )
+    _fill(path, stream, memoryview(bytearray(header.offset - header.size)))
+    return header
+
+
+def _check_at_end(path: Path, stream: BinaryIO) -> None:
+    if stream.read(1):
+        raise InputError(
+            f"{path} holds more data than its header declares.",
+            hint="header and voxels do not belong together: export the scan again",
+        )
 
 
 def _read_volume_into(

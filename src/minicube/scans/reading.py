@@ -12,12 +12,19 @@ from numpy.typing import NDArray
 from minicube._errors import InputError
 from minicube.scans._brain import brain_mask
 from minicube.scans._case_files import CaseFiles, VolumeInFile
-from minicube.scans._checks import check_complete, check_same_grid, check_skull_off, check_values
+from minicube.scans._checks import (
+    ValueCheck,
+    check_complete,
+    check_same_grid,
+    check_skull_off,
+    check_values,
+)
 from minicube.scans.case import Case, Sequence
 from minicube.scans.geometry import Geometry
 from minicube.scans.labels import LabelMap, LabelScheme
 from minicube.scans.layouts import find_cases
 from minicube.scans.nifti import read_labels, read_volume, read_volumes_4d, stated_scheme
+from minicube.scans.on_disk import ImagesOnDisk
 
 __all__ = ["load_case", "read_sequences", "scheme_of_reference"]
 
@@ -30,6 +37,7 @@ def load_case(
     *,
     labels: LabelScheme | None = None,
     with_reference: bool = True,
+    on_disk: bool = False,
 ) -> Case:
     """Read one case, check it, and turn it to RAS+.
 
@@ -38,6 +46,7 @@ def load_case(
             each sequence.
         labels: Label scheme of the reference. Overrides what the files say.
         with_reference: False leaves an expert's labels alone, whatever state they are in.
+        on_disk: Leave the images on disk, to be read again, slab by slab, when they are used.
 
     Returns:
         The case, its arrays in RAS+ and in Fortran memory order, whatever the files had.
@@ -50,12 +59,7 @@ def load_case(
     check_complete(files.identity, files.sequences)
     # Before the slow part: whether the labels can be understood at all.
     scheme = scheme_of_reference(files, labels) if with_reference and files.reference else None
-    volumes = read_sequences(files)
-    grids = {str(files.sequences[s]): grid for s, (_, grid) in volumes.items()}
-    check_same_grid(grids)
-    first = volumes[Sequence.T1N][1]
-    images = _to_ras(files, volumes)
-    brain = brain_mask(images.values())
+    images, first, brain = _left_on_disk(files) if on_disk else _read_whole(files)
     check_skull_off(files.identity, brain, first)
     reference = None
     if scheme is not None and files.reference is not None:
@@ -65,6 +69,35 @@ def load_case(
         reference = LabelMap(array, scheme)
     warnings = (*files.remarks, *_orientation_remark(first))
     return Case(files.identity, images, first, brain, reference, warnings)
+
+
+_Read = tuple[Mapping[Sequence, NDArray[np.float32]], Geometry, NDArray[np.bool_]]
+
+
+def _read_whole(files: CaseFiles) -> _Read:
+    volumes = read_sequences(files)
+    check_same_grid({str(files.sequences[s]): grid for s, (_, grid) in volumes.items()})
+    first = volumes[Sequence.T1N][1]
+    images = _to_ras(files, volumes)
+    return images, first, brain_mask(image != 0 for image in images.values())
+
+
+def _left_on_disk(files: CaseFiles) -> _Read:
+    images = ImagesOnDisk.of({s: files.sequences[s] for s in Sequence})
+    check_same_grid({str(files.sequences[s]): grid for s, grid in images.geometries.items()})
+    seen = (_seen(files, images, sequence) for sequence in Sequence)
+    return images, images.geometries[Sequence.T1N], brain_mask(seen)
+
+
+def _seen(files: CaseFiles, images: ImagesOnDisk, sequence: Sequence) -> NDArray[np.bool_]:
+    """Where a sequence shows something; every value is looked at."""
+    mask = np.zeros(images.geometries[sequence].ras_shape, np.bool_, order="F")
+    values = ValueCheck(f"{sequence.label} ({files.sequences[sequence]})")
+    for where, slab in images.slabs(sequence):
+        values.look_at(slab)
+        mask[where] = slab != 0
+    values.finish()
+    return mask
 
 
 def read_sequences(files: CaseFiles) -> dict[Sequence, tuple[NDArray[np.float32], Geometry]]:

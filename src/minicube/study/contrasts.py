@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from minicube._files import read_json
 from minicube.evaluation import compare, holm
@@ -15,7 +15,26 @@ from minicube.study.setting import Plan
 from minicube.study.systems import SYSTEMS, ablation_rows
 from minicube.study.units import CONTEXT_SYSTEM, CONTEXTS, REAL, Unit
 
-__all__ = ["ablation", "comparisons", "contexts"]
+__all__ = ["SUSPICIONS", "ablation", "comparisons", "contexts"]
+
+SUSPICIONS: Final[Mapping[str, str]] = {
+    "intensities": "intensities went in as the scanner gives them, never normalised",
+    "normalisation layers": "the 3D networks had none",
+    "ReLU at the output": "a ReLU after the last convolution keeps every logit from going below 0",
+    "activation": "sigmoid, though the classes exclude each other",
+    "sampling": "every minicube counted alike, though 98 % of the voxels are background",
+    "shuffling": "cases always came in the same order",
+    "optimiser, rate and schedule": "Adam at 0.01, never lowered and never clipped",
+    "depth": "the report’s own suspicion: too few levels",
+    "width": "few channels, to fit the report’s graphics card",
+    "loss": "the report’s own suspicion for its first trials: Focal-Tversky, with the exponent γ"
+    " where its source has 1/γ; its results are of weighted Dice",
+    "loss, activation, weights": "the loss as a whole: each part may need the others",
+    "augmentation": "the report considered it and left it out",
+    "crop": "the report cut every head to 192 × 192 × 160",
+}
+"""What the rows of the ablation ask: by what they change, why it may have kept the networks from
+learning."""
 
 
 def comparisons(groups: Mapping[str, Mapping[str, Group]]) -> list[dict[str, Any]]:
@@ -69,6 +88,7 @@ def ablation(
         values = {
             "what": row.what,
             "change": row.change,
+            "suspicion": SUSPICIONS.get(row.what),
             "f1": group.f1,
             "mean": group.mean_f1,
             "steps": unit.config.steps,
@@ -125,6 +145,7 @@ def contexts(
                 "context": int(context) if context.isdecimal() else context,
                 "f1": group.f1,
                 "mean": group.mean_f1,
+                "n": len(group.outcomes),
                 "seam_ratio": group.seams.ratio,
                 "differs_from_whole": sum(known) / len(known) if known else None,
             }

@@ -19,7 +19,7 @@ from minicube.reporting import (
     prediction_sheet,
     sweep,
 )
-from minicube.scans import Case, LabelMap
+from minicube.scans import Case
 from minicube.scans import Sequence as MriSequence
 from minicube.study.folder import StudyFolder
 from minicube.study.material import Source
@@ -82,30 +82,31 @@ def _draw_predictions(
     """Figure 6: cases over the range of tumour volumes, and a sweep through the middle one."""
     scorer = Scorer(folder, plan, source)
     units = [unit for unit in units_of(plan) if folder.unit(unit.name).exists()]
-    ordered = sorted(cases, key=lambda case: sum(case.voxels[1:]))
+    predicted = [case for case in cases if _shown(plan, units, case)]
+    ordered = sorted(predicted, key=lambda case: sum(case.voxels[1:]))
     places = np.linspace(0, len(ordered) - 1, min(_SHOWN, len(ordered))).round().astype(int)
     rows = []
     for facts in (ordered[place] for place in places):
-        found = _predictions(plan, units, facts, scorer)
-        if found:
-            rows.append(PredictionRow(source.load(facts.case), found))
+        found = {
+            SYSTEMS[unit.system].title: scorer.labels(unit.name, facts.case)
+            for unit in _shown(plan, units, facts)
+        }
+        rows.append(PredictionRow(source.load(facts.case), found))
     if rows:
         _save(prediction_sheet(rows), folder, "predictions.png")
         _sweep_through(folder, rows[len(rows) // 2])
 
 
-def _predictions(
-    plan: Plan, units: Sequence[Unit], facts: CaseFacts, scorer: Scorer
-) -> dict[str, LabelMap]:
-    """Of every repaired system that was tested on the case."""
-    return {
-        SYSTEMS[unit.system].title: scorer.labels(unit.name, facts.case)
+def _shown(plan: Plan, units: Sequence[Unit], facts: CaseFacts) -> list[Unit]:
+    """The training of every repaired system that was tested on the case."""
+    return [
+        unit
         for unit in units
         if unit.system in SYSTEMS
         and not SYSTEMS[unit.system].as_reported
         and unit.fold == facts.fold
         and unit.seed == plan.setting.seeds[0]
-    }
+    ]
 
 
 def _sweep_through(folder: StudyFolder, row: PredictionRow) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
@@ -19,6 +21,7 @@ from minicube.scans import (
     NETWORK_SCHEME,
     Case,
     CaseFiles,
+    Geometry,
     LabelMap,
     LabelScheme,
     load_case,
@@ -29,11 +32,18 @@ from minicube.study.setting import CaseFacts, Setting
 from minicube.study.splits import fold_of_each
 from minicube.study.units import PHANTOM, REAL
 from minicube.training import find_labelled_cases
-from minicube.volumes import NETWORK_SPACING, StoredCase, open_stored, prepare, store_one
+from minicube.volumes import (
+    NETWORK_SPACING,
+    PREPARATION,
+    Origin,
+    StoredCase,
+    open_stored,
+    origin_of,
+    prepare,
+    store_one,
+)
 
-__all__ = ["Source", "collect_facts", "prepare_all", "read_prediction", "stored"]
-
-Spacing = tuple[float, float, float]
+__all__ = ["Source", "collect_facts", "prepare_all", "read_in_ras", "stored"]
 
 _SEED, _UNSEEN_SEED = 7001, 7002  # of the phantoms to learn from, and of those to test on
 _B_SHARE: Final = 0.25  # of the phantoms to learn from; the unseen ones are half and half
@@ -74,19 +84,25 @@ class Source:
         Raises:
             InputError: It is no longer there.
         """
-        phantoms = {**self.phantoms(), **self.unseen_phantoms()}
-        if identity in phantoms:
-            return make_phantom(*phantoms[identity])
-        files = self.real.get(identity)
-        if files is None:
-            raise InputError(
-                f"The study's case {identity} is no longer there.",
-                expected=f"it in {self.data or 'a folder given as --data'}, with its reference",
-            )
-        return load_case(files, labels=self.labels)
+        phantom = self._phantom(identity)
+        if phantom is not None:
+            return make_phantom(*phantom)
+        return load_case(self._files(identity), labels=self.labels)
 
-    def reference(self, identity: str) -> tuple[LabelMap, Spacing]:
-        """The reference of a case in RAS+, and the spacing of its grid, mm; no scan is read.
+    def origin(self, identity: str) -> Origin:
+        """What a case is prepared from: its files, or the phantom's specification.
+
+        Raises:
+            InputError: It is no longer there.
+        """
+        phantom = self._phantom(identity)
+        if phantom is not None:
+            spec, index = phantom
+            return {**PREPARATION, "phantom": f"{spec} {index}"}
+        return origin_of(self._files(identity), labels=self.labels, denoise=False)
+
+    def reference(self, identity: str) -> tuple[LabelMap, Geometry]:
+        """The reference of a case in RAS+, and its RAS+ grid; no scan is read.
 
         Raises:
             InputError: It is no longer there.
@@ -95,15 +111,27 @@ class Source:
         if files is None or files.reference is None:
             case = self.load(identity)
             assert case.reference is not None  # a phantom has one
-            return case.reference, case.spacing
+            return case.reference, case.geometry.ras_grid()
         scheme = scheme_of_reference(files, self.labels)
-        return read_prediction(files.reference, scheme)
+        return read_in_ras(files.reference, scheme)
+
+    def _phantom(self, identity: str) -> tuple[PhantomSpec, int] | None:
+        return {**self.phantoms(), **self.unseen_phantoms()}.get(identity)
+
+    def _files(self, identity: str) -> CaseFiles:
+        files = self.real.get(identity)
+        if files is None:
+            raise InputError(
+                f"The study's case {identity} is no longer there.",
+                expected=f"it in {self.data or 'a folder given as --data'}, with its reference",
+            )
+        return files
 
 
-def read_prediction(path: Path, scheme: LabelScheme) -> tuple[LabelMap, Spacing]:
-    """Read a label map in RAS+ and the spacing of its grid, mm."""
+def read_in_ras(path: Path, scheme: LabelScheme) -> tuple[LabelMap, Geometry]:
+    """Read a label map in RAS+, and its RAS+ grid."""
     found, geometry = read_labels(path, scheme)
-    return LabelMap(geometry.to_ras(found.array), scheme), geometry.ras_spacing
+    return LabelMap(geometry.to_ras(found.array), scheme), geometry.ras_grid()
 
 
 def collect_facts(
@@ -136,7 +164,10 @@ def collect_facts(
 def prepare_all(
     source: Source, names: list[str], prepared: Path, done: Callable[[int, int], None]
 ) -> dict[str, CaseFacts]:
-    """Prepare and store cases, two at a time; what lies there already is left alone."""
+    """Prepare and store cases, two at a time.
+
+    What lies there already, made from the same, is left alone.
+    """
     found: dict[str, CaseFacts] = {}
     with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
         try:
@@ -155,25 +186,30 @@ def stored(prepared: Path, name: str) -> StoredCase:
     """One of the prepared cases.
 
     Raises:
-        InputError: It was deleted.
+        InputError: It was deleted or damaged.
     """
     case = open_stored(prepared, name)
     if case is None:
         raise InputError(
-            f"The prepared case {prepared / name} is gone.", hint="run the study again"
+            f"The prepared case {prepared / name} is gone or damaged.",
+            hint="run the study again: it prepares what is missing",
         )
     return case
 
 
 def _prepare_one(source: Source, name: str, folder: Path) -> CaseFacts:
     described = folder / name / "facts.json"
-    if open_stored(folder, name) is not None and described.exists():
-        return CaseFacts.model_validate_json(described.read_text(encoding="utf-8"))
+    origin = source.origin(name)
+    checksum = sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
+    if open_stored(folder, name, origin) is not None and described.exists():
+        known = CaseFacts.model_validate_json(described.read_text(encoding="utf-8"))
+        if known.origin == checksum:
+            return known
     case = source.load(name)
     if case.reference is None:
         raise InputError(f"{name} has no reference.")
     ready = prepare(case)
-    store_one(ready, folder)
+    store_one(ready, folder, origin)
     truth = case.reference.to(NETWORK_SCHEME, lossy=True).array
     counts = np.bincount(truth.ravel(), minlength=len(NETWORK_SCHEME.values))
     background, oedema, core, enhancing = (int(n) for n in counts)
@@ -185,6 +221,7 @@ def _prepare_one(source: Source, name: str, folder: Path) -> CaseFacts:
         box_start=ready.frame.box.start,
         box_stop=ready.frame.box.stop,
         millimetre=all(abs(s - NETWORK_SPACING) < 0.01 for s in case.spacing),
+        origin=checksum,
     )
     write_json(described, facts.model_dump(mode="json"))
     return facts

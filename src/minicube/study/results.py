@@ -24,7 +24,7 @@ from minicube.study.setting import CaseFacts, Plan
 from minicube.study.systems import SYSTEMS, System
 from minicube.study.units import PHANTOM, REAL, Unit, units_of
 
-__all__ = ["compute_results"]
+__all__ = ["compute_results", "fingerprint", "setting_of"]
 
 _GROUPS: Final = (REAL, PHANTOM)
 
@@ -56,7 +56,8 @@ def compute_results(folder: StudyFolder, plan: Plan, source: Source) -> dict[str
         "commit": _commit(),
         "config_hash": fingerprint(units),
         "finished": len(made) == len(units),
-        "setting": _setting(plan),
+        "trainings": {"made": len(made), "planned": len(units)},
+        "setting": setting_of(plan, units),
         "data": _data(plan),
         "systems": systems,
         "comparisons": comparisons(groups),
@@ -75,11 +76,17 @@ def fingerprint(units: Sequence[Unit]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _setting(plan: Plan) -> dict[str, Any]:
+def setting_of(plan: Plan, units: Sequence[Unit]) -> dict[str, Any]:
+    """Return what every training was given, minutes as they were spent."""
     asked = plan.setting
+    pretrained = any(unit.start is not None for unit in units)
+    learnt = {case.group for case in plan.cases if case.group == REAL or case.fold is None}
+    planned = dict.fromkeys(unit.system for unit in units if unit.system in SYSTEMS)
     return {
+        "systems": {name: SYSTEMS[name].title for name in planned},
         "minutes": asked.minutes,
-        "pretraining_minutes": asked.minutes * asked.pretraining_share,
+        "pretraining_minutes": asked.minutes * asked.pretraining_share if pretrained else 0,
+        "real_share": asked.real_share if learnt == {*_GROUPS} else None,
         "ablation_minutes": asked.ablation_minutes,
         "folds": len(plan.folds),
         "seeds": list(asked.seeds),
@@ -162,17 +169,20 @@ def _system(
             "parameters": network.parameter_count,
             "receptive_field": list(network.receptive_field),
             "halo": list(network.halo),
-            "cut": {
-                "minicube": None if config.minicube is None else list(config.minicube),
-                "context": config.context,
-            },
+            "cut": None
+            if config.minicube is None
+            else {"minicube": list(config.minicube), "context": config.context},
         },
         **{name: _group(group) for name, group in groups.items()},
         "curves": [
             {"fold": unit.fold, "seed": unit.seed, "points": notes[unit.name]["curve"]}
             for unit in tested
         ],
-        "diverged": [unit.name for unit in units if notes[unit.name]["diverged"] is not None],
+        "diverged": [
+            {"unit": unit.name, "fold": unit.fold, "seed": unit.seed, "step": step}
+            for unit in units
+            if (step := notes[unit.name]["diverged"]) is not None
+        ],
         "seeds": _seeds(tested, scorer),
         "cost": _cost(plan, system, units, notes, network.parameter_count),
     }

@@ -278,6 +278,7 @@ def _check_same_cases(plan: Plan, found: Mapping[str, CaseFacts]) -> None:
         for name, facts in found.items()
         if (facts.voxels, facts.box_start, facts.box_stop)
         != (known[name].voxels, known[name].box_start, known[name].box_stop)
+        or known[name].origin not in (facts.origin, None)
     ]
     if changed:
         raise InputError(

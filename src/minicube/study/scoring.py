@@ -15,12 +15,13 @@ from minicube.evaluation import (
     CLASSES,
     CaseScores,
     Summary,
+    check_same_grid,
     evaluate_case,
     summarise,
 )
 from minicube.scans import LabelMap, Tissue
 from minicube.study.folder import PREDICTION_SCHEME, StudyFolder
-from minicube.study.material import Source, Spacing, read_prediction
+from minicube.study.material import Source, read_in_ras
 from minicube.study.seams import SeamCounts, count_seams
 from minicube.study.setting import CaseFacts, Plan
 from minicube.volumes import REPORT_MINICUBE, Box
@@ -121,13 +122,15 @@ class Scorer:
         return Group(outcomes) if outcomes else None
 
     def labels(self, unit: str, case: str) -> LabelMap:
-        """One prediction, in RAS+."""
-        path = self._folder.prediction(unit, case)
-        return read_prediction(path, PREDICTION_SCHEME)[0]
+        """One prediction in RAS+, on its reference's grid.
 
-    def reference(self, case: str) -> tuple[LabelMap, Spacing]:
-        """One reference in RAS+, and its spacing, mm."""
-        return self._reference(case)
+        Raises:
+            InputError: It cannot be read, or lies on another grid.
+        """
+        path = self._folder.prediction(unit, case)
+        found, grid = read_in_ras(path, PREDICTION_SCHEME)
+        check_same_grid(path, grid, f"the reference of {case}", self._reference(case)[1])
+        return found
 
     def disagreement(self, first: str, second: str, cases: Sequence[str]) -> float | None:
         """Share of the scans' voxels to which two trainings give other labels."""
@@ -140,12 +143,12 @@ class Scorer:
 
     def _score(self, unit: str, case: str) -> Outcome:
         found, facts = self.labels(unit, case), self._facts[case]
-        reference, spacing = self._reference(case)
+        reference, grid = self._reference(case)
         scores = evaluate_case(
             found,
             reference,
             identity=case,
-            spacing=spacing,
+            spacing=grid.ras_spacing,
             surfaces=BRATS_SURFACES,
             lesions=BRATS2023_LESIONS,
         )

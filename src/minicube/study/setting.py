@@ -53,6 +53,13 @@ class Setting(_Plain):
     threads: int = Field(1, ge=1)
     systems: tuple[str, ...] = tuple(name for name in SYSTEMS if not SYSTEMS[name].as_reported)
 
+    @field_validator("seeds")
+    @classmethod
+    def _apart(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"seeds must differ; found {list(seeds)}")
+        return seeds
+
     @field_validator("systems")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -87,6 +94,7 @@ class CaseFacts(_Plain):
         box_start: Corner of the brain's box on the 1 mm grid.
         box_stop: One past its last voxel.
         millimetre: Whether the scan's own grid is of 1 mm.
+        origin: Checksum of what the case was prepared from; None in plans that kept none.
     """
 
     case: str
@@ -96,6 +104,7 @@ class CaseFacts(_Plain):
     box_start: tuple[int, int, int]
     box_stop: tuple[int, int, int]
     millimetre: bool
+    origin: str | None = None
 
 
 class Plan(_Plain):

@@ -12,7 +12,7 @@ from minicube.study.material import Source
 from minicube.study.results import compute_results
 from minicube.study.setting import Plan
 
-__all__ = ["verify_study"]
+__all__ = ["differences", "verify_study"]
 
 _TOLERANCE = 1e-9
 _MAY_DIFFER = ("minicube", "commit")  # of the code that recomputes
@@ -38,28 +38,43 @@ def verify_study(folder: StudyFolder, source: Source) -> list[str]:
     for name in _MAY_DIFFER:
         kept.pop(name, None)
         found.pop(name, None)
-    return list(_differences("", kept, found))
+    return list(differences("", kept, found))
 
 
-def _differences(place: str, kept: Any, found: Any) -> list[str]:
+def differences(place: str, kept: Any, found: Any) -> list[str]:
+    """Return what differs between two trees of plain values, a line each.
+
+    Args:
+        place: Of both in the whole; empty for the whole itself.
+        kept: As it was read.
+        found: As it was recomputed. Numbers may differ by rounding.
+    """
     if isinstance(kept, dict) and isinstance(found, dict):
+        places = {key: f"{place}.{key}" if place else str(key) for key in kept | found}
         return [
             line
-            for key in sorted(kept.keys() | found.keys())
-            for line in _differences(
-                f"{place}.{key}" if place else str(key), kept.get(key), found.get(key)
+            for key in sorted(places)
+            for line in (
+                differences(places[key], kept[key], found[key])
+                if key in kept and key in found
+                else [_lonely(places[key], key in kept)]
             )
         ]
     if isinstance(kept, list) and isinstance(found, list) and len(kept) == len(found):
         return [
             line
             for i, (a, b) in enumerate(zip(kept, found, strict=True))
-            for line in _differences(f"{place}[{i}]", a, b)
+            for line in differences(f"{place}[{i}]", a, b)
         ]
     if _is_number(kept) and _is_number(found):
         close = math.isclose(kept, found, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
         return [] if close else [f"{place}: kept {kept}, recomputed {found}"]
     return [] if kept == found else [f"{place}: kept {kept}, recomputed {found}"]
+
+
+def _lonely(place: str, is_kept: bool) -> str:
+    """A key that one side lacks; null would say that the value is not defined."""
+    return f"{place}: {'kept, not recomputed' if is_kept else 'recomputed, not kept'}"
 
 
 def _is_number(value: Any) -> bool:

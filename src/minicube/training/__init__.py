@@ -1,6 +1,6 @@
 """From labelled cases to weights."""
 
-from minicube.training.config import Augmentation, Precision, TrainingConfig, preset_names
+from minicube.training.config import Augmentation, TrainingConfig, preset_names
 from minicube.training.data import find_labelled_cases, prepare_cases
 from minicube.training.loop import (
     Listener,
@@ -20,7 +20,6 @@ __all__ = [
     "Diverged",
     "Listener",
     "Material",
-    "Precision",
     "RunFolder",
     "Scores",
     "SilentListener",

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from minicube._errors import InputError
 from minicube._files import read_json
-from minicube.engines import Cut
+from minicube.engines import Cut, Precision
 from minicube.networks import (
     NETWORKS,
     Network,
@@ -27,7 +27,6 @@ from minicube.volumes import Intensities, Shape
 __all__ = [
     "Augmentation",
     "Optimiser",
-    "Precision",
     "Sampling",
     "Schedule",
     "TrainingConfig",
@@ -35,14 +34,6 @@ __all__ = [
 ]
 
 PRESETS: Final = Path(__file__).parent / "presets"
-
-
-class Precision(StrEnum):
-    """Number format of the network's arithmetic; weights are always kept in fp32."""
-
-    AUTO = "auto"
-    FP32 = "fp32"
-    BF16 = "bf16"
 
 
 class Sampling(StrEnum):

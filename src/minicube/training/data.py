@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +10,15 @@ import numpy as np
 
 from minicube._errors import InputError
 from minicube.scans import CaseFiles, LabelScheme, find_cases, load_case
-from minicube.volumes import StoredCase, open_stored, prepare, store_one
+from minicube.volumes import (
+    Origin,
+    StoredCase,
+    open_stored,
+    origin_of,
+    prepare,
+    store_one,
+    unlike,
+)
 
 __all__ = ["find_labelled_cases", "prepare_cases", "split_cases"]
 
@@ -53,24 +61,48 @@ def prepare_cases(
     *,
     labels: LabelScheme | None = None,
     denoise: bool = False,
+    before: Mapping[str, Origin] | None = None,
     done: Callable[[str], None] = lambda identity: None,
 ) -> list[StoredCase]:
-    """Read, prepare and store cases, two at a time; those that lie there are left alone.
+    """Read, prepare and store cases, two at a time.
+
+    Those that lie there whole, made from the same files in the same way, are left alone.
 
     Args:
         cases: From :func:`find_labelled_cases`.
         folder: Where to store them.
         labels: Scheme of the references, where their files do not say.
         denoise: Take Rician noise away first.
+        before: What each case was made from when the run began; None for a run that begins.
         done: Called with each case's name once it is stored.
+
+    Raises:
+        InputError: A case cannot be used, or is not what it was when the run began.
     """
 
     def one(files: CaseFiles) -> StoredCase:
-        stored = open_stored(folder, files.identity)
+        scheme = labels
+        if scheme is None and before is not None:
+            scheme = LabelScheme(before[files.identity]["scheme"])  # as it was settled then
+        origin = origin_of(files, labels=scheme, denoise=denoise)
+        if before is not None:
+            _refuse_changed(files.identity, before[files.identity], origin)
+        stored = open_stored(folder, files.identity, origin)
         if stored is None:
-            stored = store_one(prepare(load_case(files, labels=labels), denoise=denoise), folder)
+            case = load_case(files, labels=scheme)
+            stored = store_one(prepare(case, denoise=denoise), folder, origin)
         done(files.identity)
         return stored
 
     with ThreadPoolExecutor(max_workers=2) as pool:
         return list(pool.map(one, cases))
+
+
+def _refuse_changed(identity: str, before: Origin, now: Origin) -> None:
+    changed = unlike(before, now)
+    if changed:
+        raise InputError(
+            f"{identity} is not what it was when this run began.",
+            found=f"changed: {', '.join(changed)}",
+            hint="bring back what the run began with, or start a new one in another folder",
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +13,7 @@ from minicube._errors import InputError
 from minicube._version import __version__
 from minicube.engines import ModelDescription, load_model
 from minicube.engines.torch_engine import load_network
-from minicube.scans import NETWORK_SCHEME, LabelScheme, Sequence
+from minicube.scans import NETWORK_SCHEME, CaseFiles, LabelScheme, Sequence
 from minicube.training.config import TrainingConfig
 from minicube.training.data import find_labelled_cases, prepare_cases, split_cases
 from minicube.training.run_folder import Row, RunFolder
@@ -122,7 +123,10 @@ def train(request: TrainingRequest, listener: Listener | None = None) -> RunFold
     heard = listener or SilentListener()
     run = RunFolder(request.out)
     _refuse_to_mix_runs(run, request.resume)
+    before = run.read_sources() if run.is_started() else None
     cases = find_labelled_cases(request.data)
+    if before is not None:
+        cases = _those_of_the_run(cases, before.keys(), request.data)
     count = 0
 
     def done(_: str) -> None:
@@ -132,21 +136,22 @@ def train(request: TrainingRequest, listener: Listener | None = None) -> RunFold
 
     config = run.read_config() if run.is_started() else request.config
     stored = prepare_cases(
-        cases, run.prepared, labels=request.labels, denoise=config.denoise, done=done
+        cases,
+        run.prepared,
+        labels=request.labels,
+        denoise=config.denoise,
+        before=before,
+        done=done,
     )
     if not run.is_started():
         config = _settle_steps(request, stored)
         run.write_split(
             *split_cases([c.identity for c in stored], config.validation_share, config.seed)
         )
+        run.write_sources({case.identity: case.origin for case in stored})
         run.write_config(config)
     train_names, held_out_names = run.read_split()
     by_name = {case.identity: case for case in stored}
-    if not {*train_names, *held_out_names} <= by_name.keys():
-        raise InputError(
-            f"{request.data} no longer holds all cases of this run.",
-            found=f"missing: {', '.join(sorted({*train_names, *held_out_names} - by_name.keys()))}",
-        )
     material = Material(
         train=[by_name[name] for name in train_names],
         held_out=[by_name[name] for name in held_out_names],
@@ -179,6 +184,20 @@ def fit(
     loop = _Loop(run, config, material, listener or SilentListener())
     loop.go(start)
     return loop.seconds_by_cause
+
+
+def _those_of_the_run(
+    cases: list[CaseFiles], names: AbstractSet[str], data: Path
+) -> list[CaseFiles]:
+    """The cases a run began with; what was added since does not belong to it."""
+    chosen = [case for case in cases if case.identity in names]
+    missing = names - {case.identity for case in chosen}
+    if missing:
+        raise InputError(
+            f"{data} no longer holds all cases of this run.",
+            found=f"missing: {', '.join(sorted(missing))}",
+        )
+    return chosen
 
 
 def _refuse_to_mix_runs(run: RunFolder, resume: bool) -> None:

@@ -3,6 +3,7 @@
 config.json         settings, with minutes already turned into steps
 environment.json    versions, processor, threads
 split.json          which cases were learnt from, which held out
+sources.json        what each case was prepared from: checksums of its files, and how
 metrics.csv         loss and learning rate; Dice of the held-out cases
 model.json          what the model is          ┐ together: a model, for
 weights.safetensors its weights                ┘ `minicube segment --model RUN`
@@ -24,13 +25,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from minicube._errors import InputError
 from minicube._files import read_json, replacing, write_json, write_text
 from minicube.engines import DESCRIPTION, WEIGHTS, ModelDescription, checksum
+from minicube.scans import LabelScheme
 from minicube.training.config import TrainingConfig
+from minicube.volumes import Origin
 
 __all__ = ["METRICS", "RunFolder"]
 
@@ -75,6 +79,27 @@ class RunFolder:
             return list(split["train"]), list(split["validation"])
         except (KeyError, TypeError) as error:
             raise InputError(f"{self.path / 'split.json'} is damaged.") from error
+
+    def write_sources(self, origins: Mapping[str, Origin]) -> None:
+        """Keep what each case was prepared from."""
+        write_json(self.path / "sources.json", {name: dict(origins[name]) for name in origins})
+
+    def read_sources(self) -> dict[str, Origin]:
+        """Return what each case of the split was prepared from when the run began.
+
+        Raises:
+            InputError: The file is missing or damaged.
+        """
+        path = self.path / "sources.json"
+        try:
+            origins = TypeAdapter(dict[str, dict[str, str]]).validate_python(read_json(path))
+            train, held_out = self.read_split()
+            found: dict[str, Origin] = {name: origins[name] for name in (*train, *held_out)}
+            if all(origin["scheme"] in set(LabelScheme) for origin in found.values()):
+                return found
+        except (KeyError, ValidationError) as error:
+            raise InputError(f"{path} is damaged.") from error
+        raise InputError(f"{path} is damaged.", found="a label scheme that does not exist")
 
     def read_metrics(self, up_to: int) -> list[dict[str, str]]:
         """Return the rows of ``metrics.csv`` up to a step, that one included."""

@@ -15,13 +15,13 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from minicube._errors import InputError, InternalError
+from minicube.engines import Precision
 from minicube.engines.torch_engine import has_bf16
 from minicube.networks import Network, build_network
 from minicube.training.augment import augmentation
 from minicube.training.config import (
     Augmentation,
     Optimiser,
-    Precision,
     Schedule,
     TrainingConfig,
 )

@@ -2,6 +2,7 @@
 
 from minicube.volumes.box import Box, Shape, bounding_box
 from minicube.volumes.denoise import denoise_rician, estimate_noise
+from minicube.volumes.origin import PREPARATION, Origin, origin_of, unlike
 from minicube.volumes.partition import (
     REPORT_MINICUBE,
     REPORT_REGION,
@@ -29,6 +30,7 @@ from minicube.volumes.store import BRAIN, StoredCase, open_stored, store_one
 __all__ = [
     "BRAIN",
     "NETWORK_SPACING",
+    "PREPARATION",
     "REPORT_MINICUBE",
     "REPORT_REGION",
     "Box",
@@ -37,6 +39,7 @@ __all__ = [
     "Frame",
     "Intensities",
     "Minicube",
+    "Origin",
     "Prepared",
     "Scale",
     "Shape",
@@ -48,6 +51,7 @@ __all__ = [
     "estimate_noise",
     "normalise",
     "open_stored",
+    "origin_of",
     "partition",
     "prepare",
     "region_around",
@@ -55,5 +59,6 @@ __all__ = [
     "resample_labels",
     "restore",
     "store_one",
+    "unlike",
     "unscaled",
 ]

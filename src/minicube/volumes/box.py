@@ -42,6 +42,19 @@ class Box:
         """The same box with indices counted from ``origin``."""
         return Box(_minus(self.start, origin), _minus(self.stop, origin))
 
+    def within(self, other: Box) -> Box:
+        """What both boxes hold; of boxes apart, one without voxels."""
+        start = [max(a, b) for a, b in zip(self.start, other.start, strict=True)]
+        stop = [min(a, b) for a, b in zip(self.stop, other.stop, strict=True)]
+        stop = [max(a, b) for a, b in zip(start, stop, strict=True)]
+        return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+
+    def coarser(self, factor: int) -> Box:
+        """The same box on a grid of ``factor`` times fewer voxels; its ends are multiples."""
+        x, y, z = (n // factor for n in self.start)
+        a, b, c = (n // factor for n in self.stop)
+        return Box((x, y, z), (a, b, c))
+
     def cut(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
         """Cut the box from the last three axes of ``array``; what lies outside is 0.
 

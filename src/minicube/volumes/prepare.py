@@ -114,10 +114,12 @@ def prepare(case: Case, *, denoise: bool = False) -> Prepared:
     images = np.empty((len(Sequence), *box.shape), np.float32)
     scales = []
     for channel, sequence in enumerate(Sequence):
-        scan = case.images[sequence]
-        if denoise:
-            scan = denoise_rician(scan, case.brain)
-        image = resample(scan, shape)[box.slices]
+        if shape == case.shape and not denoise:
+            image = case.crop(sequence, box.slices)
+        else:
+            scan = case.images[sequence]
+            scan = denoise_rician(scan, case.brain) if denoise else scan
+            image = resample(scan, shape)[box.slices]
         images[channel], scale = normalise(image, brain)
         scales.append(scale)
     labels = None

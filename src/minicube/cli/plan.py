@@ -1,0 +1,121 @@
+"""``minicube plan``: what fits into how much memory, before anything runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from minicube._errors import InputError, MissingExtra
+from minicube.cli._shared import JsonOption, emit_json, results
+
+if TYPE_CHECKING:
+    from minicube.engines.calibration import Calibration
+    from minicube.inference import Needs
+
+__all__ = ["plan"]
+
+_BUDGETS = ("512MB", "1GB", "2GB", "3GB", "6GB", "12GB")
+_BRAIN = (160, 192, 144)  # an adult's brain box at 1 mm
+_SHIPPED = "shipped"
+
+
+def plan(
+    network: Annotated[
+        list[str] | None,
+        typer.Option(help="A preset's network, or 'shipped'; may be given several times."),
+    ] = None,
+    memory: Annotated[
+        list[str] | None, typer.Option(help="A budget, such as 1GB; may be given several times.")
+    ] = None,
+    shape: Annotated[
+        tuple[int, int, int], typer.Option(min=1, help="Voxels of the brain's box at 1 mm.")
+    ] = _BRAIN,
+    json: JsonOption = None,
+) -> None:
+    """Show how a volume would be segmented within a budget: cut, peak and time.
+
+    Times are rough, from a measurement of this machine made once.
+
+    Example: minicube plan --network shipped --memory 1GB --shape 160 192 144
+    """
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        raise MissingExtra("Planning", "train")
+    from minicube.engines.calibration import calibrated
+    from minicube.planning import parse_memory
+
+    takes = calibrated()
+    budgets = {words: parse_memory(words) for words in memory or _BUDGETS}
+    rows = [
+        {"network": name, "memory": words, **_planned(needs, shape, size, takes)}
+        for name, needs in _networks(network).items()
+        for words, size in budgets.items()
+    ]
+    if json is not None:
+        emit_json({"shape": list(shape), "plans": rows}, json)
+    if json != "-":
+        _tell(rows, shape)
+
+
+def _networks(names: list[str] | None) -> dict[str, Needs]:
+    from minicube.inference import Needs, shipped_model
+    from minicube.networks import cost_of
+    from minicube.training import TrainingConfig, preset_names
+
+    known = [_SHIPPED, *(n for n in preset_names() if not n.endswith("-as-reported"))]
+    unknown = [name for name in names or () if name not in (_SHIPPED, *preset_names())]
+    if unknown:
+        raise InputError(
+            f"There is no network {unknown[0]}.", expected=f"one of {', '.join(known)}"
+        )
+    found = {}
+    for name in names or known:
+        if name == _SHIPPED:
+            from minicube.engines.torch_engine import network_config
+
+            model = shipped_model()
+            cost = model.description.cost or cost_of(network_config(model))
+            found[name] = Needs(cost, model.description.cut, 4)
+        else:
+            config = TrainingConfig.read(name)
+            found[name] = Needs(cost_of(config.network_config), config.cut, 4)
+    return found
+
+
+def _planned(
+    needs: Needs, shape: tuple[int, int, int], budget: int, takes: Calibration
+) -> dict[str, Any]:
+    from minicube.inference import plan_ahead
+
+    try:
+        return plan_ahead(needs, shape, budget, takes).to_dict()
+    except InputError as error:
+        return {"cut": None, "budget_bytes": budget, "least": error.expected}
+
+
+def _tell(rows: list[dict[str, Any]], shape: tuple[int, int, int]) -> None:
+    from rich.table import Table
+
+    from minicube.planning import in_words
+
+    table = Table(title=f"{' × '.join(map(str, shape))} voxels, four sequences, fp32")
+    for heading in ("network", "memory", "how", "peak", "work", "seconds"):
+        table.add_column(heading, overflow="fold")
+    last = None
+    for row in rows:
+        name = "" if row["network"] == last else row["network"]
+        last = row["network"]
+        if row["cut"] is None:
+            table.add_row(name, row["memory"], f"[yellow]too little: {row['least']}[/]", "", "", "")
+            continue
+        table.add_row(
+            name,
+            row["memory"],
+            row["cut"],
+            in_words(row["predicted_bytes"]),
+            f"{row['overhead']:.2f} ×",
+            f"{row['predicted_seconds']:.0f}",
+        )
+    results().print(table)

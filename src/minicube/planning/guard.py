@@ -1,0 +1,116 @@
+"""A budget that is kept: a command whose processes together never hold more."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Guarded", "run_within", "tree_memory"]
+
+_EVERY = 0.005  # seconds between looks
+_PAGE = 4096
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """How a guarded command ended.
+
+    Args:
+        code: Its exit code; negative for the signal that ended it.
+        killed: Whether it was stopped because it held too much.
+        peak: Most that its processes held together when looked at, bytes; and at least the
+            kernel's own peak of the first process.
+        output: What it wrote to standard output.
+        errors: What it wrote to standard error.
+    """
+
+    code: int
+    killed: bool
+    peak: int
+    output: str
+    errors: str
+
+
+def run_within(command: Sequence[str], budget: int) -> Guarded:
+    """Run a command; kill it and its children when they hold more than ``budget`` bytes.
+
+    Linux only: the kernel's tables are looked at every few milliseconds, the kernel's own peak of
+    the command is asked for in the end, so that nothing is missed between two looks.
+
+    Args:
+        command: With its arguments.
+        budget: Bytes of resident memory, of all processes together.
+    """
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        peak, killed = 0, False
+        reader = _Reader(process)
+        while process.poll() is None:
+            peak = max(peak, tree_memory(process.pid), _own_peak(process.pid))
+            if peak > budget and not killed:
+                os.killpg(process.pid, 9)
+                killed = True
+            time.sleep(_EVERY)
+        output, errors = reader.join()
+    return Guarded(process.returncode, killed, peak, output, errors)
+
+
+def tree_memory(pid: int) -> int:
+    """Resident memory of a process and all that it started, bytes; 0 when it is gone."""
+    return sum(_resident(member) for member in _tree(pid))
+
+
+def _tree(pid: int) -> list[int]:
+    members = [pid]
+    for parent in members:
+        for thread in Path(f"/proc/{parent}/task").glob("*"):
+            try:
+                words = (thread / "children").read_text(encoding="ascii").split()
+            except OSError:
+                continue
+            members.extend(int(word) for word in words)
+    return members
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE
+    except (OSError, IndexError):
+        return 0
+
+
+def _own_peak(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+
+
+class _Reader:
+    """Reads both streams of a process, so that it never waits for anybody to."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._pool = ThreadPoolExecutor(max_workers=2)
+        self._streams = [
+            self._pool.submit(stream.read) for stream in (process.stdout, process.stderr)
+        ]
+
+    def join(self) -> tuple[str, str]:
+        """What was written, once both are closed."""
+        output, errors = (stream.result() for stream in self._streams)
+        self._pool.shutdown()
+        return output, errors

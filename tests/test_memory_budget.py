@@ -1,0 +1,118 @@
+"""A budget that is kept: planned, watched from outside, and broken when the plan lies."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minicube import InputError
+from minicube.engines.calibration import Calibration, calibrated
+from minicube.phantom import PhantomSpec, make_phantom
+from minicube.planning import parse_memory
+from minicube.planning.guard import Guarded, run_within
+from minicube.scans import Layout, write_case
+
+MB = 2**20
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's tables are Linux's")
+
+LYING = """
+import sys
+import minicube.inference
+from minicube.cli import main
+
+stage = sys.modules["minicube.inference.segment"]
+honest = stage.plan_case
+def plan(needs, shape, budget, takes):
+    return honest(needs, shape, 8 * budget, takes)  # as if there were eight times the memory
+stage.plan_case = plan
+main(sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("case")
+    write_case(make_phantom(PhantomSpec(seed=3), 0), folder, Layout.BRATS2023)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def takes() -> Calibration:
+    return calibrated()
+
+
+def _segment(case: Path, out: Path, budget: int, script: str | None = None) -> Guarded:
+    program = ["-m", "minicube"] if script is None else ["-c", script]
+    words = ["segment", str(case), "-o", str(out), "--memory", f"{budget // MB}MB", "--json"]
+    return run_within([sys.executable, *program, *words], budget)
+
+
+@LINUX
+@pytest.mark.parametrize("spare", [250, 500])
+def test_a_case_stays_within_its_budget(
+    case: Path, takes: Calibration, tmp_path: Path, spare: int
+) -> None:
+    budget = takes.base + spare * MB
+    done = _segment(case, tmp_path / "seg.nii.gz", budget)
+    assert done.code == 0, done.errors
+    assert not done.killed
+    assert done.peak <= budget
+    memory = json.loads(done.output)["memory"]
+    assert memory["overhead"] > 1  # it did have to cut
+    assert memory["peak_bytes"] <= memory["predicted_bytes"] <= budget
+    assert memory["predicted_bytes"] <= 1.15 * memory["peak_bytes"]
+
+
+@LINUX
+def test_a_wrong_plan_is_stopped(case: Path, takes: Calibration, tmp_path: Path) -> None:
+    done = _segment(case, tmp_path / "seg.nii.gz", takes.base + 250 * MB, LYING)
+    assert done.killed
+    assert not (tmp_path / "seg.nii.gz").exists()
+
+
+@LINUX
+def test_too_little_is_refused_with_what_would_do(
+    case: Path, takes: Calibration, tmp_path: Path
+) -> None:
+    done = _segment(case, tmp_path / "seg.nii.gz", takes.base + 100 * MB)
+    assert done.code == 2
+    assert "at least" in done.errors
+    enough = int(done.errors.split("--memory ")[1].split("MB")[0])
+    assert _segment(case, tmp_path / "seg.nii.gz", enough * MB).code == 0
+
+
+@LINUX
+def test_children_count_too() -> None:
+    child = "import time; held = bytearray(120_000_000); time.sleep(30)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    assert run_within([sys.executable, "-c", parent], 100 * MB).killed
+
+
+@given(number=st.integers(1, 999), unit=st.sampled_from(["", "kb", "MB", "g", "GiB", " GB"]))
+def test_sizes_are_read_as_written(number: int, unit: str) -> None:
+    powers = {"": 0, "k": 10, "m": 20, "g": 30}
+    expected = number << powers[unit.strip().lower()[:1]]
+    assert parse_memory(f"{number}{unit}") == expected
+
+
+def test_auto_is_part_of_what_is_there() -> None:
+    assert parse_memory("auto") > 50 * MB
+
+
+@pytest.mark.parametrize("text", ["", "much", "-3GB", "0", "3 apples", "1e9", "GB"])
+def test_other_words_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="not an amount of memory"):
+        parse_memory(text)
+
+
+def test_the_guard_hands_on_what_a_command_says() -> None:
+    script = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"
+    done = run_within([sys.executable, "-c", script], 1 << 33)
+    assert (done.code, done.killed, done.output, done.errors) == (3, False, "out\n", "err\n")
+    assert np.isfinite(done.peak)
