@@ -191,7 +191,8 @@ def _images_alone(network: LeveledNetwork, last: int) -> int:
     f = 2**last
     images, _ = network._before_decoding(Interval(0, f - 1), 0, last)
     images = network.before_entering(images)
-    return max(-images.first, images.last - (f - 1))
+    beyond: int = max(-images.first, images.last - (f - 1))
+    return beyond
 
 
 def _poked(x: torch.Tensor, place: int) -> torch.Tensor:

@@ -14,7 +14,7 @@ from minicube.cli._shared import SchemeName, progress, results, scheme_called
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from minicube.training import Scores, TrainingConfig
+    from minicube.training import Scores, TrainingConfig, TrainingPlan
 
 __all__ = ["train"]
 
@@ -41,6 +41,9 @@ def train(
     start: Annotated[
         Path | None, typer.Option(help="Begin with the weights of this model.")
     ] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="Most that this process may hold, such as 3GB; or auto.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
 ) -> None:
     """Train a network on labelled cases.
@@ -56,6 +59,7 @@ def train(
         raise MissingExtra("Training", "train")
     if minutes is not None and steps is not None:
         raise InputError("--minutes and --steps contradict each other.", hint="give one of them")
+    from minicube.planning import parse_memory
     from minicube.reporting import run_report, write_report
     from minicube.training import TrainingRequest
     from minicube.training import train as run_training
@@ -69,6 +73,7 @@ def train(
         resume=resume,
         labels=scheme_called(labels),
         start=start,
+        memory=None if memory is None else parse_memory(memory),
     )
     with progress() as display:
         run = run_training(request, _Display(display))
@@ -111,6 +116,9 @@ class _Display:
         if self._bar is None:
             self._bar = self._display.add_task("preparing", total=total, note="")
         self._display.update(self._bar, completed=done)
+
+    def planned(self, plan: TrainingPlan) -> None:
+        self._display.console.print(f"memory: {plan.in_words()}")
 
     def starting(self, config: TrainingConfig, step: int) -> None:
         self._display.console.print(

@@ -1,7 +1,7 @@
 """Networks, one a file. The only room, with training, that imports torch at the top."""
 
 from minicube.networks.build import NETWORKS, build_network
-from minicube.networks.cost import cost_of
+from minicube.networks.cost import bytes_of_learning, cost_of
 from minicube.networks.levels import LeveledNetwork
 from minicube.networks.network import Network, NetworkConfig, NetworkName, Normalisation
 
@@ -13,5 +13,6 @@ __all__ = [
     "NetworkName",
     "Normalisation",
     "build_network",
+    "bytes_of_learning",
     "cost_of",
 ]

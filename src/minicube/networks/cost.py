@@ -17,7 +17,7 @@ from minicube.networks.levels import LeveledNetwork
 from minicube.networks.network import Network, NetworkConfig, Normalisation
 from minicube.planning.cost import LevelsCost, NetworkCost, PieceCost
 
-__all__ = ["cost_of"]
+__all__ = ["bytes_of_learning", "cost_of"]
 
 _PERIODS = 2  # of the stride along each axis that is traced
 _AT_LEAST = 32
@@ -105,13 +105,27 @@ def _piece(run: Callable[[], Tensor], given: Tensor) -> tuple[PieceCost, Tensor]
     return PieceCost(bytes=counted.most / voxels, flops=counted.flops / voxels), out
 
 
+def bytes_of_learning(network: Network, step: Callable[[], Tensor]) -> int:
+    """Most bytes that a training step holds beside the weights and its input.
+
+    Args:
+        network: On the meta device.
+        step: Gives the loss, whose backward pass is part of what is counted.
+    """
+    network.train()
+    with _Counting() as counted:
+        step().backward()  # type: ignore[no-untyped-call]
+    most: int = counted.most
+    return most
+
+
 class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts operations, and the bytes of all tensors made inside it for as long as they live."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.most = 0
-        self.flops = 0
+        self.most: int = 0
+        self.flops: int = 0
         self._now = 0
         self._known: set[int] = set()
 

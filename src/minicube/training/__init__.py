@@ -10,6 +10,7 @@ from minicube.training.loop import (
     fit,
     train,
 )
+from minicube.training.memory import TrainingPlan
 from minicube.training.run_folder import RunFolder
 from minicube.training.stepper import Cause, Diverged
 from minicube.training.validate import Scores
@@ -24,6 +25,7 @@ __all__ = [
     "Scores",
     "SilentListener",
     "TrainingConfig",
+    "TrainingPlan",
     "TrainingRequest",
     "find_labelled_cases",
     "fit",

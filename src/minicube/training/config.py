@@ -15,6 +15,7 @@ from minicube._files import read_json
 from minicube.engines import Cut, Precision
 from minicube.networks import (
     NETWORKS,
+    LeveledNetwork,
     Network,
     NetworkConfig,
     NetworkName,
@@ -43,6 +44,8 @@ class Sampling(StrEnum):
     """Windows placed at random, a share of them on tumour."""
     MINICUBES = "minicubes"
     """The report's: all minicubes of one case, a batch a step, then the next case."""
+    VOLUMES = "volumes"
+    """Whole cases, one a step."""
 
 
 class Optimiser(StrEnum):
@@ -109,6 +112,9 @@ class TrainingConfig(_Plain):
             averaged: memory is that of one, and so are the statistics of BatchNorm.
         recompute: Whether blocks of layers are computed again in the backward pass instead of
             being kept: less memory, more time, the same gradients.
+        slab: Voxels, along x, of the slabs that the top level learns whole volumes in; memory
+            is that of one, the gradients are those of the whole. 0 takes all at once.
+        frozen_statistics: Whether BatchNorm keeps the statistics that the run began with.
         window: Voxels along x, y, z that a sample has labels for.
         sampling: What a step learns from.
         shuffle: Whether cases come in a new order each epoch.
@@ -141,6 +147,8 @@ class TrainingConfig(_Plain):
     batch: int = Field(2, ge=1)
     one_by_one: bool = False
     recompute: bool = False
+    slab: int = Field(0, ge=0, multiple_of=2)
+    frozen_statistics: bool = False
     window: Shape = (96, 96, 80)
     sampling: Sampling = Sampling.WINDOWS
     shuffle: bool = True
@@ -201,7 +209,25 @@ class TrainingConfig(_Plain):
                 "sampling minicubes needs a region to cut and window = minicube, "
                 f"found region {self.region}, window {self.window}, minicube {self.minicube}"
             )
+        self._slabs_are_possible(network)
         return self
+
+    def _slabs_are_possible(self, network: Network) -> None:
+        if self.sampling is Sampling.VOLUMES and self.batch != 1:
+            raise ValueError(f"whole volumes are learnt one a step: batch = 1, found {self.batch}")
+        if not self.slab:
+            return
+        if self.sampling is not Sampling.VOLUMES or not isinstance(network, LeveledNetwork):
+            raise ValueError(
+                f'slabs are for sampling = "{Sampling.VOLUMES}" and networks of levels, '
+                f"found {self.sampling} and {self.network}"
+            )
+        frozen = self.frozen_statistics or self.normalisation is Normalisation.NONE
+        if not frozen or self.normalisation is Normalisation.INSTANCE:
+            raise ValueError(
+                "slabs give the gradients of the whole only where no layer takes statistics from "
+                "what it is given: set frozen_statistics and begin with a trained model (--start)"
+            )
 
     def _network_without_weights(self) -> Network:
         levels, possible = len(self.widths), NETWORKS[self.network].levels

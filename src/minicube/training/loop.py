@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Protocol
 
 from minicube._errors import InputError
+from minicube._machine import give_back_freed_memory
 from minicube._version import __version__
 from minicube.engines import ModelDescription, load_model
 from minicube.engines.torch_engine import load_network
 from minicube.scans import NETWORK_SCHEME, CaseFiles, LabelScheme, Sequence
 from minicube.training.config import TrainingConfig
 from minicube.training.data import find_labelled_cases, prepare_cases, split_cases
+from minicube.training.memory import TrainingPlan, scoring_partition, within_memory
 from minicube.training.run_folder import Row, RunFolder
 from minicube.training.stepper import Cause, Stepper
 from minicube.training.validate import Scores, score
@@ -43,6 +45,9 @@ class Listener(Protocol):
     def preparing(self, done: int, total: int) -> None:
         """Cases prepared so far."""
 
+    def planned(self, plan: TrainingPlan) -> None:
+        """What a memory budget asks for."""
+
     def starting(self, config: TrainingConfig, step: int) -> None:
         """The loop begins, or goes on, at ``step``."""
 
@@ -57,6 +62,9 @@ class SilentListener:
     """Does nothing."""
 
     def preparing(self, done: int, total: int) -> None:
+        """Nothing."""
+
+    def planned(self, plan: TrainingPlan) -> None:
         """Nothing."""
 
     def starting(self, config: TrainingConfig, step: int) -> None:
@@ -81,6 +89,8 @@ class TrainingRequest:
         resume: Go on with the run in ``out``.
         labels: Scheme of the references, where their files do not say.
         start: A model whose weights to begin with, of the same network.
+        memory: Bytes that the process may hold; what has to be given up for that is, and is
+            kept with the run.
     """
 
     data: Path
@@ -90,6 +100,7 @@ class TrainingRequest:
     resume: bool = False
     labels: LabelScheme | None = None
     start: Path | None = None
+    memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -102,12 +113,14 @@ class Material:
         source: The former in words, for the model's description.
         whole: Whether held-out cases are segmented whole to score them; else only the loss of
             samples of them is probed, which costs little.
+        memory: Bytes that the process may hold; None sets no limit.
     """
 
     train: list[StoredCase]
     held_out: list[StoredCase]
     source: str
     whole: bool = True
+    memory: int | None = None
 
 
 def train(request: TrainingRequest, listener: Listener | None = None) -> RunFolder:
@@ -144,18 +157,25 @@ def train(request: TrainingRequest, listener: Listener | None = None) -> RunFold
         done=done,
     )
     if not run.is_started():
-        config = _settle_steps(request, stored)
+        config = _fitted(request.config, request.memory, stored, heard)
+        config = _settle_steps(config, request.minutes, stored)
         run.write_split(
             *split_cases([c.identity for c in stored], config.validation_share, config.seed)
         )
         run.write_sources({case.identity: case.origin for case in stored})
         run.write_config(config)
+    elif _fitted(config, request.memory, stored, heard) != config:
+        raise InputError(
+            f"The run in {run.path} holds more memory than that.",
+            hint="a run goes on as it began: give it more, or begin anew with --memory",
+        )
     train_names, held_out_names = run.read_split()
     by_name = {case.identity: case for case in stored}
     material = Material(
         train=[by_name[name] for name in train_names],
         held_out=[by_name[name] for name in held_out_names],
         source=f"{len(train_names)} cases of {request.data.resolve().name}",
+        memory=request.memory,
     )
     fit(run, config, material, start=request.start, listener=heard)
     return run
@@ -281,7 +301,13 @@ class _Loop:
 
     def _score_whole(self, step: int) -> None:
         stepper, material = self._stepper, self._material
-        scores = score(stepper.network, material.held_out, self._config, bf16=stepper.bf16)
+        scores = score(
+            stepper.network,
+            material.held_out,
+            self._config,
+            bf16=stepper.bf16,
+            memory=material.memory,
+        )
         dice = {n: "" if value is None else f"{value:.4f}" for n, value in scores.dice.items()}
         loss = f"{scores.loss:.6f}"
         self._rows.append({"step": step, "split": "validation", "loss": loss, **dice})
@@ -334,12 +360,27 @@ class _Loop:
         )
 
 
-def _settle_steps(request: TrainingRequest, cases: list[StoredCase]) -> TrainingConfig:
-    """Turn minutes into steps by timing a few on a network that is then thrown away."""
-    config = request.config
-    if request.minutes is None:
+def _fitted(
+    config: TrainingConfig, memory: int | None, cases: list[StoredCase], heard: Listener
+) -> TrainingConfig:
+    """The config within the memory budget, where there is one."""
+    if memory is None:
         return config
-    steps = request.minutes * 60 * _BUDGET_FOR_STEPS / _seconds_a_step(config, cases)
+    give_back_freed_memory()
+    x, y, z = (max(case.shape[axis] for case in cases) for axis in range(3))
+    plan = within_memory(config, memory, (x, y, z))
+    scoring_partition(plan.config, (x, y, z), memory)
+    heard.planned(plan)
+    return plan.config
+
+
+def _settle_steps(
+    config: TrainingConfig, minutes: float | None, cases: list[StoredCase]
+) -> TrainingConfig:
+    """Turn minutes into steps by timing a few on a network that is then thrown away."""
+    if minutes is None:
+        return config
+    steps = minutes * 60 * _BUDGET_FOR_STEPS / _seconds_a_step(config, cases)
     return config.model_copy(update={"steps": max(1, int(steps))})
 
 

@@ -23,6 +23,8 @@ class Sampler:
     background. A share of the windows is therefore centred on a voxel of a tumour class, each
     class present in the case being as likely as the others; the rest on any brain voxel.
 
+    *Volumes*: whole cases, padded to the network's stride.
+
     *Minicubes*: the report's way (§2.2.3). A case is cut into minicubes, a batch of which makes a
     step, until all were seen; then comes the next case: one image gives four steps of two.
 
@@ -30,11 +32,13 @@ class Sampler:
         cases: The training cases; one that stands there twice is seen twice an epoch.
         config: Of the run.
         margin: Voxels on each side that a sample has images for beyond its window.
+        stride: Voxels along x, y, z that a sample's shape is a multiple of.
     """
 
     cases: Sequence[StoredCase]
     config: TrainingConfig
     margin: int
+    stride: Shape = (1, 1, 1)
 
     def draw(self, step: int, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8], int]:
         """Return images ``(sequence, x, y, z)``, labels ``(x, y, z)`` and a seed for what follows.
@@ -50,6 +54,9 @@ class Sampler:
             turn, part = divmod(index, self._samples_a_case)
             case = self.cases[self._turn(turn)]
             box = self._minicube(case, part)
+        elif self.config.sampling is Sampling.VOLUMES:
+            case = self.cases[self._turn(index)]
+            box = self._whole(case)
         else:
             case = self.cases[self._turn(index)]
             box = self._place(case, rng)
@@ -58,7 +65,7 @@ class Sampler:
 
     def spread(self, count: int) -> list[int]:
         """Numbers of ``count`` samples of as many cases; of minicubes, from all over the region."""
-        if self.config.sampling is Sampling.WINDOWS:
+        if self.config.sampling is not Sampling.MINICUBES:
             return list(range(count))
         a_case = self._samples_a_case
         return [i * a_case + i * a_case // count for i in range(count)]
@@ -86,6 +93,12 @@ class Sampler:
         return self._minicubes[part % len(self._minicubes)].relative_to(
             (-corner[0], -corner[1], -corner[2])
         )
+
+    def _whole(self, case: StoredCase) -> Box:
+        """All there is, and what the stride asks for on top, at the far ends."""
+        field = self._field(case)
+        x, y, z = (-(-n // s) * s for n, s in zip(field.shape, self.stride, strict=True))
+        return _box(field.start, (x, y, z))
 
     def _field(self, case: StoredCase) -> Box:
         """Where samples come from: the brain's box, or a fixed region around its centre.

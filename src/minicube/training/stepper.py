@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from minicube._errors import InputError, InternalError
 from minicube.engines import Precision
 from minicube.engines.torch_engine import has_bf16
-from minicube.networks import Network, build_network
+from minicube.networks import LeveledNetwork, Network, build_network
 from minicube.training.augment import augmentation
 from minicube.training.config import (
     Augmentation,
@@ -85,7 +85,7 @@ class Stepper:
         )
         self._config = config
         self._loss = build_loss(config.loss)
-        self._sampler = Sampler(cases, config, self.network.margin)
+        self._sampler = Sampler(cases, config, self.network.margin, self.network.stride)
         self._augment = augmentation(config.augmentation, planar=not all(self.network.axes))
 
     def step(self, step: int) -> tuple[float, float]:
@@ -96,6 +96,8 @@ class Stepper:
         images, labels = self.batch(step)
         with self.timed(Cause.NETWORK):
             self.network.train()
+            if self._config.frozen_statistics:
+                _freeze_statistics(self.network)
             self._optimizer.zero_grad(set_to_none=True)
             value = self._learn_from(images, labels)
             if not math.isfinite(value):
@@ -113,10 +115,18 @@ class Stepper:
         parts = [(images[i : i + size], labels[i : i + size]) for i in range(0, len(images), size)]
         value = 0.0
         for seen, truth in parts:
-            loss = self._loss(self._module(seen), truth) / len(parts)
+            loss = self._loss(self._logits(seen), truth) / len(parts)
             value += float(loss.detach())
             self._fabric.backward(loss)
         return value
+
+    def _logits(self, images: Tensor) -> Tensor:
+        if not self._config.slab:
+            logits: Tensor = self._module(images)
+            return logits
+        assert isinstance(self.network, LeveledNetwork)  # the config sees to it
+        with self._fabric.autocast():
+            return self.network.in_slabs(images, self._config.slab).float()
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Samples of one step: ``(batch, sequence, x, y, z)`` and ``(batch, x, y, z)``.
@@ -144,7 +154,7 @@ class Stepper:
         training and held-out cases against each other.
         """
         config = self._config.model_copy(update={"seed": self._config.seed + 1, "shuffle": True})
-        sampler = Sampler(cases, config, self.network.margin)
+        sampler = Sampler(cases, config, self.network.margin, self.network.stride)
         plain = augmentation(Augmentation.none(), planar=False)
         margin = self.network.margin
         inside = slice(margin, -margin or None)
@@ -153,7 +163,7 @@ class Stepper:
         with torch.no_grad():
             for index in sampler.spread(count):
                 images, labels = plain(*sampler.draw(0, index))
-                logits = self._module(images[None])
+                logits = self._logits(images[None])
                 losses.append(float(self._loss(logits, labels[None, inside, inside, inside])))
         return sum(losses) / len(losses)
 
@@ -196,6 +206,12 @@ class Stepper:
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.seconds = {Cause(name): spent for name, spent in state["seconds by cause"].items()}
+
+
+def _freeze_statistics(network: Network) -> None:
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm3d):
+            layer.eval()
 
 
 def _optimizer(network: Network, config: TrainingConfig) -> torch.optim.Optimizer:

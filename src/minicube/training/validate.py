@@ -16,6 +16,7 @@ from minicube.networks import Network
 from minicube.scans import NETWORK_SCHEME, LabelMap
 from minicube.training.config import TrainingConfig
 from minicube.training.losses import build_loss
+from minicube.training.memory import scoring_partition
 from minicube.volumes import Box, StoredCase
 
 __all__ = ["Scores", "score"]
@@ -39,7 +40,12 @@ class Scores:
 
 
 def score(
-    network: Network, cases: Sequence[StoredCase], config: TrainingConfig, *, bf16: bool
+    network: Network,
+    cases: Sequence[StoredCase],
+    config: TrainingConfig,
+    *,
+    bf16: bool,
+    memory: int | None = None,
 ) -> Scores:
     """Segment whole held-out cases and compare with their references, at 1 mm.
 
@@ -48,6 +54,7 @@ def score(
         cases: At least one.
         config: Of the run: how volumes are cut and what the loss is.
         bf16: Compute in bfloat16.
+        memory: Bytes that the process may hold; None sets no limit.
     """
     engine = TorchEngine(network, bf16=bf16)
     loss = build_loss(config.loss)
@@ -55,7 +62,8 @@ def score(
     for case in cases:
         whole = Box((0, 0, 0), case.shape)
         images, truth = case.read(whole, config.intensities)
-        logits = volume_logits(engine, images, config.cut)
+        cut = scoring_partition(config, case.shape, memory)
+        logits = volume_logits(engine, images, cut)
         target = torch.from_numpy(truth).long()
         losses.append(float(loss(torch.from_numpy(logits)[None], target[None])))
         found = LabelMap(logits.argmax(axis=0).astype(np.uint8), NETWORK_SCHEME)

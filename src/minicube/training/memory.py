@@ -1,0 +1,161 @@
+"""A training within a memory budget: what is given up for it, and what it will take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from minicube._errors import InputError
+from minicube._machine import resident_memory
+from minicube.engines import Cut
+from minicube.networks import LeveledNetwork, build_network, bytes_of_learning, cost_of
+from minicube.planning import Partition, Task, in_words, least_bytes, plan_partition
+from minicube.training.config import Sampling, TrainingConfig
+from minicube.training.losses import build_loss
+from minicube.volumes import Shape
+
+__all__ = ["TrainingPlan", "scoring_partition", "step_bytes", "within_memory"]
+
+_FLOAT = 4
+_STATES = 3  # the weights, and two moments of each
+_LOGITS = 7  # copies, in the loss of a whole case
+_COPIES = 3  # of a sample: read, changed, stacked
+_SLACK = 1.06  # what the convolutions' backward pass takes for itself, small blocks, pages
+_SCRATCH = 96 << 20
+_SLABS = (96, 64, 48, 32, 24, 16)
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """A training that stays within a budget.
+
+    Args:
+        config: With what the budget asks for.
+        predicted: Most bytes that the process will hold in a step.
+        budget: Bytes.
+    """
+
+    config: TrainingConfig
+    predicted: int
+    budget: int
+
+    def in_words(self) -> str:
+        """For people."""
+        kept = [
+            *(["samples of a step one after another"] if self.config.one_by_one else []),
+            *(["blocks computed again"] if self.config.recompute else []),
+            *([f"slabs of {self.config.slab}"] if self.config.slab else []),
+        ]
+        how = ", ".join(kept) or "as it was asked for"
+        return f"{how}; at most {in_words(self.predicted)} of {in_words(self.budget)}"
+
+
+def within_memory(config: TrainingConfig, budget: int, largest: Shape) -> TrainingPlan:
+    """The first of ever more frugal ways that fits.
+
+    They are: as asked; samples of a step one after another (BatchNorm then sees one at a time);
+    blocks computed again in the backward pass; for whole volumes, ever thinner slabs.
+
+    Args:
+        config: As it was asked for.
+        budget: Bytes of the whole process, which has loaded all but the network.
+        largest: Voxels of the largest case along x, y, z; whole volumes are of that size.
+
+    Raises:
+        InputError: None fits; the smallest budget that would is named.
+    """
+    resident = resident_memory() or 0
+    least = 0
+    for way in _ways(config):
+        predicted = int((resident + step_bytes(way, largest)) * _SLACK) + _SCRATCH
+        if predicted <= budget:
+            return TrainingPlan(way, predicted, budget)
+        least = predicted if least == 0 else min(least, predicted)
+    raise InputError(
+        f"{in_words(budget)} are too little for this training.",
+        expected=f"at least {in_words(least)}",
+        hint=f"--memory {math.ceil(least / 2**20)}MB, smaller windows or a narrower network",
+    )
+
+
+def scoring_partition(
+    config: TrainingConfig, shape: Shape, budget: int | None
+) -> Cut | Partition | None:
+    """How a held-out case is segmented to be scored.
+
+    Args:
+        config: Of the training; a model's own parts are its answer.
+        shape: Voxels of the case along x, y, z.
+        budget: Bytes of the process; None sets no limit.
+
+    Raises:
+        InputError: It does not fit.
+    """
+    if config.cut is not None or budget is None:
+        return config.cut
+    task = Task(cost_of(config.network_config), shape)
+    resident = resident_memory() or 0
+    # Logits of the whole case, and what the loss makes of them.
+    beside = math.prod(shape) * task.cost.classes * _FLOAT * _LOGITS + _SCRATCH
+    plan = plan_partition(task, int(budget / _SLACK) - resident - beside)
+    if plan is None:
+        least = int((resident + beside + least_bytes(task)) * _SLACK)
+        raise InputError(
+            f"{in_words(budget)} are too little to score the held-out cases.",
+            expected=f"at least {in_words(least)}",
+            hint=f"--memory {math.ceil(least / 2**20)}MB, or minicubes: set minicube in the config",
+        )
+    return plan.partition
+
+
+def step_bytes(config: TrainingConfig, largest: Shape) -> int:
+    """Bytes that the network, its optimiser and one step hold; counted without numbers.
+
+    Args:
+        config: Of the training.
+        largest: Voxels of the largest case along x, y, z.
+    """
+    with torch.device("meta"):
+        network = build_network(config.network_config)
+        network.recompute = config.recompute
+        batch = 1 if config.one_by_one else config.batch
+        shape = _answered(config, largest, network.stride)
+        seen = [n + 2 * network.margin for n in shape]
+        images = torch.zeros(batch, network.config.sequences, *seen)
+        labels = torch.zeros(batch, *shape, dtype=torch.long)
+    loss = build_loss(config.loss)
+
+    def step() -> torch.Tensor:
+        if config.slab and isinstance(network, LeveledNetwork):
+            return loss(network.in_slabs(images, config.slab), labels)
+        return loss(network(images), labels)
+
+    samples = config.batch * (images[0].numel() * _FLOAT * _COPIES + labels[0].numel() * 8)
+    states = network.parameter_count * _FLOAT * _STATES
+    return bytes_of_learning(network, step) + samples + states
+
+
+def _answered(config: TrainingConfig, largest: Shape, stride: Shape) -> Shape:
+    if config.sampling is not Sampling.VOLUMES:
+        return config.window
+    region = config.region or largest
+    x, y, z = (-(-n // s) * s for n, s in zip(region, stride, strict=True))
+    return x, y, z
+
+
+def _ways(config: TrainingConfig) -> Iterator[TrainingConfig]:
+    yield config
+    frugal = config
+    if config.batch > 1 and not config.one_by_one:
+        frugal = frugal.model_copy(update={"one_by_one": True})
+        yield frugal
+    if not config.recompute:
+        frugal = frugal.model_copy(update={"recompute": True})
+        yield frugal
+    if config.slab:
+        for slab in _SLABS:
+            if slab < config.slab:
+                yield frugal.model_copy(update={"slab": slab})
