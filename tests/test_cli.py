@@ -27,6 +27,8 @@ VERBS = [
     ("segment",),
     ("evaluate",),
     ("report",),
+    ("study",),
+    ("plan",),
     ("doctor",),
 ]
 
@@ -117,3 +119,23 @@ def test_report_and_file_of_a_segmentation_agree_on_the_scheme(tmp_path: Path) -
     result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert result["labels"]["4"] == "enhancing tumour"
     assert "not a medical device" in result["note"]
+
+
+def test_a_plan_is_made_before_anything_runs() -> None:
+    words = ("plan", "--network", "segnet", "--network", "shipped", "--shape", "160", "192", "144")
+    done = _run(*words, "--memory", "8GB", "--memory", "400MB", "--json")
+    assert done.returncode == 0, done.stderr
+    plans = {(row["network"], row["memory"]): row for row in json.loads(done.stdout)["plans"]}
+    assert len(plans) == 4
+    roomy = plans["shipped", "8GB"]
+    assert roomy["overhead"] == 1
+    assert 2**29 < roomy["predicted_bytes"] < 8 * 2**30
+    tight = plans["shipped", "400MB"]
+    assert tight["cut"] is None
+    assert "at least" in tight["least"]
+
+
+def test_a_plan_for_an_unknown_network_is_refused() -> None:
+    done = _run("plan", "--network", "resnet")
+    assert done.returncode == 2
+    assert "segnet" in done.stderr

@@ -247,3 +247,15 @@ def test_a_report_of_no_study_is_refused_before_any_work(tmp_path: Path) -> None
         main(["study", "--out", str(out), "--report-only"])
     assert stopped.value.code == 2
     assert not out.exists()
+
+
+def test_a_training_that_does_not_fit_is_refused_before_any(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = write_small_dataset(tmp_path / "data", 2), tmp_path / "out"
+    words = ["study", "--data", str(data), "--out", str(out), *SETTING, "--memory", "300MB"]
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    assert "does not fit" in capsys.readouterr().err
+    assert not (out / "study.json").exists()

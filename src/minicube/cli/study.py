@@ -41,6 +41,9 @@ def study(
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Of each training.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="Trainings at once.")] = 1,
+    memory: Annotated[
+        str | None, typer.Option(help="Most that each training's process may hold, such as 3GB.")
+    ] = None,
     labels: Annotated[
         SchemeName | None, typer.Option(help="Label scheme of the references, if not stated.")
     ] = None,
@@ -66,6 +69,7 @@ def study(
         return
     if out is None:
         raise InputError("A study needs a folder.", hint="name it with --out")
+    from minicube.planning import parse_memory
     from minicube.study import Setting, StudyRequest, run_study
 
     setting = Setting.checked(
@@ -76,6 +80,7 @@ def study(
         phantoms=phantoms,
         unseen_phantoms=unseen_phantoms,
         threads=threads,
+        memory=None if memory is None else parse_memory(memory),
         **({"systems": system} if system else {}),
     )
     request = StudyRequest(data, out, setting, scheme_called(labels), jobs, not report_only)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from minicube._errors import InputError, InternalError
 from minicube._files import locked, write_json
 from minicube._machine import processor_name
+from minicube.planning import in_words
 from minicube.reporting import study_report, write_report
 from minicube.scans import LabelScheme
 from minicube.study.figures import make_pictures
@@ -160,8 +161,19 @@ def _time_steps(
     seconds: dict[str, float] = {}
     for line in _spoken(_command(folder, "time", str(folder.timing)), set()):
         seconds[line["name"]] = float(line["seconds"])
+        _check_fits(line["name"], int(line["bytes"]), setting.memory)
         listener.timing(len(seconds), len(configs))
     return seconds
+
+
+def _check_fits(name: str, needed: int, memory: int | None) -> None:
+    """Systems are compared as they are: none is made more frugal than the others."""
+    if memory is not None and needed > memory:
+        raise InputError(
+            f"A training of {name} does not fit into {in_words(memory)}.",
+            expected=f"at least {in_words(needed)} for each training",
+            hint="give more, or leave the system out with --system",
+        )
 
 
 class _Crew:

@@ -39,6 +39,7 @@ class Setting(_Plain):
         real_share: Share of an epoch that is real cases, where there are both.
         threads: Of each training.
         systems: Names of those that are compared.
+        memory: Bytes that each training's process may hold; None sets no limit.
     """
 
     minutes: float = Field(gt=0)
@@ -59,6 +60,8 @@ class Setting(_Plain):
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"seeds must differ; found {list(seeds)}")
         return seeds
+
+    memory: int | None = Field(None, gt=0)
 
     @field_validator("systems")
     @classmethod

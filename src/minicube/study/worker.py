@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from minicube._errors import InputError
 from minicube._files import read_json, write_json
 from minicube._machine import forget_peak_memory, peak_memory, processor_name
 from minicube.engines import Cut, Model, load_model
-from minicube.inference import Segmenter
+from minicube.inference import Limits, Segmenter
 from minicube.scans import LabelScheme
 from minicube.study.folder import PREDICTION_SCHEME, StudyFolder, context_unit
 from minicube.study.material import Source, stored
@@ -35,11 +34,14 @@ from minicube.training import (
     SilentListener,
     TrainingConfig,
     fit,
+    seconds_a_step,
+    within_memory,
 )
 
-__all__ = ["main", "make_unit", "time_a_step"]
+__all__ = ["main", "make_unit"]
 
-_TIMED_STEPS = 5
+
+_ALL_THERE_IS = 1 << 60  # bytes: to ask what a training holds as it is
 
 
 @dataclass
@@ -130,10 +132,13 @@ def _predict(
 ) -> None:
     """Segment the cases tested as a user would."""
     model = load_model(folder.run(unit.name))
-    segmenter = Segmenter(model)
+    limits = Limits(plan.setting.memory)
+    segmenter = Segmenter(model, limits)
     others = {}
     if unit.system == CONTEXT_SYSTEM and unit.seed == plan.setting.seeds[0]:
-        others = {name: Segmenter(_cut_otherwise(model, cut)) for name, cut in CONTEXTS.items()}
+        others = {
+            name: Segmenter(_cut_otherwise(model, cut), limits) for name, cut in CONTEXTS.items()
+        }
     for name in unit.tests:
         say(predicting=name)
         case = source.load(name)
@@ -165,21 +170,6 @@ def _curve(run: RunFolder) -> list[dict[str, float | None]]:
     return list(points.values())
 
 
-def time_a_step(folder: StudyFolder, config: TrainingConfig, names: list[str]) -> float:
-    """Processor seconds of a step; the median of a few, after one that warms up."""
-    from minicube.training.stepper import Stepper
-
-    stepper = Stepper(config, [stored(folder.prepared, name) for name in names])
-    stepper.step(0)
-    spent = []
-    for step in range(1, _TIMED_STEPS + 1):
-        # Of this thread, so that other work on the machine does not count.
-        began = time.thread_time()
-        stepper.step(step)
-        spent.append(time.thread_time() - began)
-    return median(spent)
-
-
 def main(arguments: list[str]) -> None:
     """``FOLDER DATA LABELS UNIT``, or ``FOLDER time JOB``: what a study asks its processes."""
     folder = StudyFolder(Path(arguments[0]))
@@ -188,7 +178,11 @@ def main(arguments: list[str]) -> None:
         torch.set_num_threads(int(job["threads"]))
         for name, values in job["configs"].items():
             config = TrainingConfig.model_validate(values)
-            say(name=name, seconds=time_a_step(folder, config, job["cases"]))
+            cases = [stored(folder.prepared, case) for case in job["cases"]]
+            x, y, z = (max(case.shape[axis] for case in cases) for axis in range(3))
+            needs = within_memory(config, _ALL_THERE_IS, (x, y, z)).predicted
+            seconds = seconds_a_step(config, cases, time.thread_time)
+            say(name=name, seconds=seconds, bytes=needs)
         return
     data, labels, name = arguments[1:]
     plan = Plan.read(folder.path)

@@ -2,17 +2,11 @@
 
 from minicube.training.config import Augmentation, TrainingConfig, preset_names
 from minicube.training.data import find_labelled_cases, prepare_cases
-from minicube.training.loop import (
-    Listener,
-    Material,
-    SilentListener,
-    TrainingRequest,
-    fit,
-    train,
-)
-from minicube.training.memory import TrainingPlan
+from minicube.training.listener import Listener, SilentListener
+from minicube.training.loop import Material, TrainingRequest, fit, train
+from minicube.training.memory import TrainingPlan, within_memory
 from minicube.training.run_folder import RunFolder
-from minicube.training.stepper import Cause, Diverged
+from minicube.training.stepper import Cause, Diverged, seconds_a_step
 from minicube.training.validate import Scores
 
 __all__ = [
@@ -31,5 +25,7 @@ __all__ = [
     "fit",
     "prepare_cases",
     "preset_names",
+    "seconds_a_step",
     "train",
+    "within_memory",
 ]

@@ -6,27 +6,28 @@ import time
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 from minicube._errors import InputError
 from minicube._machine import give_back_freed_memory
 from minicube._version import __version__
 from minicube.engines import ModelDescription, load_model
 from minicube.engines.torch_engine import load_network
+from minicube.networks import cost_of
+from minicube.planning import NetworkCost
 from minicube.scans import NETWORK_SCHEME, CaseFiles, LabelScheme, Sequence
 from minicube.training.config import TrainingConfig
 from minicube.training.data import find_labelled_cases, prepare_cases, split_cases
-from minicube.training.memory import TrainingPlan, scoring_partition, within_memory
+from minicube.training.listener import Listener, SilentListener
+from minicube.training.memory import scoring_partition, within_memory
 from minicube.training.run_folder import Row, RunFolder
-from minicube.training.stepper import Cause, Stepper
-from minicube.training.validate import Scores, score
+from minicube.training.stepper import Cause, Stepper, seconds_a_step
+from minicube.training.validate import score
 from minicube.volumes import NETWORK_SPACING, StoredCase
 
 __all__ = [
-    "Listener",
     "Material",
-    "SilentListener",
     "TrainingRequest",
     "fit",
     "train",
@@ -34,47 +35,8 @@ __all__ = [
 
 _CHECKPOINT_SECONDS = 240.0
 _LOG_EVERY = 10
-_TIMED_STEPS = 4
 _PROBES = 8  # samples of training and of held-out cases whose losses are compared
 _BUDGET_FOR_STEPS = 0.9  # the rest of the minutes scores held-out cases and saves
-
-
-class Listener(Protocol):
-    """Hears what a training does; the command line shows it, a notebook may not care."""
-
-    def preparing(self, done: int, total: int) -> None:
-        """Cases prepared so far."""
-
-    def planned(self, plan: TrainingPlan) -> None:
-        """What a memory budget asks for."""
-
-    def starting(self, config: TrainingConfig, step: int) -> None:
-        """The loop begins, or goes on, at ``step``."""
-
-    def stepped(self, step: int, loss: float) -> None:
-        """A step was made."""
-
-    def validated(self, step: int, scores: Scores) -> None:
-        """The held-out cases were scored."""
-
-
-class SilentListener:
-    """Does nothing."""
-
-    def preparing(self, done: int, total: int) -> None:
-        """Nothing."""
-
-    def planned(self, plan: TrainingPlan) -> None:
-        """Nothing."""
-
-    def starting(self, config: TrainingConfig, step: int) -> None:
-        """Nothing."""
-
-    def stepped(self, step: int, loss: float) -> None:
-        """Nothing."""
-
-    def validated(self, step: int, scores: Scores) -> None:
-        """Nothing."""
 
 
 @dataclass(frozen=True)
@@ -334,6 +296,10 @@ class _Loop:
         self._rows = list(self._run.read_metrics(up_to=step))
         return step
 
+    @cached_property
+    def _cost(self) -> NetworkCost:
+        return cost_of(self._config.network_config)
+
     def _describe(self, step: int) -> ModelDescription:
         t1n, t1c, t2w, t2f = (s.value for s in Sequence)
         return ModelDescription.model_validate(
@@ -356,6 +322,7 @@ class _Loop:
                 "minicube": __version__,
                 "steps": step,
                 "sha256": "",
+                "cost": self._cost,
             }
         )
 
@@ -380,18 +347,8 @@ def _settle_steps(
     """Turn minutes into steps by timing a few on a network that is then thrown away."""
     if minutes is None:
         return config
-    steps = minutes * 60 * _BUDGET_FOR_STEPS / _seconds_a_step(config, cases)
+    steps = minutes * 60 * _BUDGET_FOR_STEPS / seconds_a_step(config, cases, time.monotonic)
     return config.model_copy(update={"steps": max(1, int(steps))})
-
-
-def _seconds_a_step(config: TrainingConfig, cases: list[StoredCase]) -> float:
-    """Time a few steps on a network that is then thrown away."""
-    trial = Stepper(config, cases)
-    trial.step(0)
-    began = time.monotonic()
-    for step in range(1, _TIMED_STEPS + 1):
-        trial.step(step)
-    return (time.monotonic() - began) / _TIMED_STEPS
 
 
 def _milestones(steps: int, count: int) -> set[int]:

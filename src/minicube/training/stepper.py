@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
+from statistics import median
 from typing import Any
 
 import torch
@@ -29,7 +30,9 @@ from minicube.training.losses import build_loss
 from minicube.training.sampling import Sampler
 from minicube.volumes import StoredCase
 
-__all__ = ["Cause", "Diverged", "Stepper", "learning_rate"]
+__all__ = ["Cause", "Diverged", "Stepper", "learning_rate", "seconds_a_step"]
+
+_TIMED_STEPS = 5
 
 # Fabric announces its precision at every start; ours is in the run's config.
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
@@ -234,3 +237,24 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
         return config.learning_rate
     progress = (step - config.warmup) / max(1, config.steps - config.warmup)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def seconds_a_step(
+    config: TrainingConfig, cases: list[StoredCase], clock: Callable[[], float]
+) -> float:
+    """Seconds of a step, the median of a few after one that warms up; nothing is learnt.
+
+    Args:
+        config: Of the training.
+        cases: To learn from.
+        clock: ``time.monotonic``, or ``time.thread_time`` where other work on the machine shall
+            not count; the latter sees this thread alone.
+    """
+    trial = Stepper(config, cases)
+    trial.step(0)
+    spent = []
+    for step in range(1, _TIMED_STEPS + 1):
+        began = clock()
+        trial.step(step)
+        spent.append(clock() - began)
+    return median(spent)

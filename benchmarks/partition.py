@@ -1,0 +1,176 @@
+"""Parts against the whole: ours, MONAI's sliding window, and the report's minicubes, side by side.
+
+    python benchmarks/partition.py CASE [--threads 2] [--memory 1GB] [--json FILE] [--picture PNG]
+
+Same weights (the shipped model), same precision (fp32), same images, one process each. What
+each says is compared with the whole volume run at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicube._machine import (
+    forget_peak_memory,
+    give_back_freed_memory,
+    peak_memory,
+    processor_name,
+    resident_memory,
+)
+from minicube.planning import in_words, parse_memory
+
+WAYS = ("whole", "exact", "monai", "report, no context", "report, context 20")
+REPEATS = 3
+
+
+def run(way: str, case: Path, threads: int, memory: int, out: Path) -> dict[str, Any]:
+    """Segment in this process; returns seconds and the bytes held above what was there before."""
+    import torch
+
+    from minicube.engines import Cut, volume_logits
+    from minicube.engines.torch_engine import TorchEngine, load_network
+    from minicube.inference import shipped_model
+    from minicube.planning import Task, plan_partition
+    from minicube.scans import load_case
+    from minicube.volumes import REPORT_MINICUBE, prepare
+
+    give_back_freed_memory()
+    torch.set_num_threads(threads)
+    images = prepare(load_case(case, with_reference=False)).images
+    network = load_network(shipped_model())
+    engine = TorchEngine(network, bf16=False)
+    words = ""
+    if way == "monai":
+        from monai.inferers import sliding_window_inference
+
+        def answer() -> NDArray[np.float32]:
+            batch = torch.from_numpy(images)[None]
+            with torch.inference_mode():
+                found = sliding_window_inference(
+                    batch, (128, 128, 128), 1, network, overlap=0.5, mode="gaussian"
+                )
+            logits: NDArray[np.float32] = found[0].numpy()
+            return logits
+    else:
+        x, y, z = images.shape[1:]
+        cut: Any = None
+        if way == "exact":
+            plan = plan_partition(Task(engine.cost, (x, y, z)), memory)
+            assert plan is not None
+            cut, words = plan.partition, plan.partition.in_words()
+        elif way.startswith("report"):
+            cut = Cut(REPORT_MINICUBE, 20 if "20" in way else 0)
+
+        def answer() -> NDArray[np.float32]:
+            return volume_logits(engine, images, cut)
+
+    seconds, logits, held = [], None, 0
+    for _ in range(REPEATS):
+        logits = None
+        before = resident_memory() or 0
+        forget_peak_memory()
+        began = time.perf_counter()
+        logits = answer()
+        seconds.append(time.perf_counter() - began)
+        held = max(held, (peak_memory() or 0) - before)
+    assert logits is not None
+    np.savez(out, logits=logits, image=images[3])
+    return {"way": way, "how": words, "seconds": float(np.median(seconds)), "held_bytes": held}
+
+
+def compare(kept: dict[str, Path]) -> dict[str, dict[str, float | int]]:
+    """Of each way what differs from the whole."""
+    with np.load(kept["whole"]) as archive:
+        whole = archive["logits"]
+    first, second = np.sort(whole, axis=0)[::-1][:2]
+    sure = first - second > 2e-4
+    found = {}
+    for way, path in kept.items():
+        with np.load(path) as archive:
+            logits = archive["logits"]
+        differ = logits.argmax(axis=0) != whole.argmax(axis=0)
+        found[way] = {
+            "largest_difference": float(np.abs(logits - whole).max()),
+            "labels_that_differ": int(np.count_nonzero(differ)),
+            "of_them_sure": int(np.count_nonzero(differ & sure)),
+        }
+    return found
+
+
+def picture(kept: dict[str, Path], path: Path) -> None:
+    """Where labels differ from the whole's: the axial slice in which the report's differ most."""
+    from PIL import Image
+
+    with np.load(kept["whole"]) as archive:
+        whole, image = archive["logits"].argmax(axis=0), archive["image"]
+    shown = []
+    for way in ("exact", "report, no context", "report, context 20", "monai"):
+        with np.load(kept[way]) as archive:
+            shown.append(archive["logits"].argmax(axis=0) != whole)
+    z = int(shown[1].sum(axis=(0, 1)).argmax())
+    grey = np.clip((image[:, :, z] + 2) / 6, 0, 1)
+    tiles = []
+    for differ in shown:
+        tile = np.repeat((grey * 255).astype(np.uint8)[..., None], 3, axis=2)
+        tile[differ[:, :, z]] = (230, 60, 40)
+        tiles.append(np.rot90(tile))
+    joined = np.concatenate(tiles, axis=1)
+    size = (joined.shape[1] * 2, joined.shape[0] * 2)
+    Image.fromarray(joined).resize(size, Image.Resampling.NEAREST).save(path)
+
+
+def main() -> int:
+    """Run every way in a process of its own; returns 1 when the exact parts are not exact."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("case", type=Path)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--memory", default="400MB", help="For features, of the exact parts.")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--picture", type=Path)
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    memory = parse_memory(given.memory)
+    if given.way:
+        print(json.dumps(run(given.way, given.case, given.threads, memory, given.out)))
+        return 0
+    rows = {}
+    with tempfile.TemporaryDirectory() as name:
+        kept = {way: Path(name) / f"{i}.npz" for i, way in enumerate(WAYS)}
+        for way, path in kept.items():
+            words = [str(given.case), "--way", way, "--out", str(path)]
+            words += ["--threads", str(given.threads), "--memory", given.memory]
+            command = [sys.executable, __file__, *words]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            rows[way] = json.loads(done.stdout.splitlines()[-1])
+        for way, differences in compare(kept).items():
+            rows[way] |= differences
+        if given.picture is not None:
+            picture(kept, given.picture)
+    whole = rows["whole"]
+    print(f"{'way':<22}{'seconds':>9}{'ratio':>7}{'held':>9}{'differ':>9}{'largest':>10}")
+    for way, row in rows.items():
+        print(
+            f"{way:<22}{row['seconds']:>9.2f}{row['seconds'] / whole['seconds']:>7.2f}"
+            f"{in_words(row['held_bytes']):>9}{row['labels_that_differ']:>9}"
+            f"{row['largest_difference']:>10.1e}  {row['how']}"
+        )
+    if given.json is not None:
+        machine = {"processor": processor_name(), "threads": given.threads}
+        text = json.dumps({"machine": machine, "rows": rows}, indent=1)
+        given.json.write_text(text, encoding="utf-8")
+    return 0 if rows["exact"]["of_them_sure"] == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
