@@ -16,6 +16,7 @@ from minicube.engines import load_model, segment_volume
 from minicube.engines.torch_engine import TorchEngine, load_network
 from minicube.inference import Segmenter
 from minicube.networks import Network
+from minicube.planning import NetworkCost
 from minicube.scans import NETWORK_SCHEME, LabelMap, Sequence
 from minicube.training import RunFolder, TrainingRequest, train
 from minicube.volumes import Box, Intensities, StoredCase, open_stored, prepare
@@ -107,9 +108,9 @@ def test_raw_intensities_are_not_rounded_to_bf16(
     asked: list[bool] = []
 
     class Noted(TorchEngine):
-        def __init__(self, network: Network, *, bf16: bool) -> None:
+        def __init__(self, network: Network, *, bf16: bool, cost: NetworkCost | None) -> None:
             asked.append(bf16)
-            super().__init__(network, bf16=bf16)
+            super().__init__(network, bf16=bf16, cost=cost)
 
     monkeypatch.setattr("minicube.engines.torch_engine.TorchEngine", Noted)
     monkeypatch.setattr("minicube.engines.torch_engine.has_bf16", lambda: True)

@@ -13,12 +13,14 @@ from minicube.engines.calibration import Calibration
 from minicube.planning import NetworkCost, Partition, Task, in_words, least_bytes, plan_partition
 from minicube.volumes import Shape
 
-__all__ = ["MemoryPlan", "Needs", "plan_ahead", "plan_case"]
+__all__ = ["MemoryPlan", "Needs", "check_preparation", "plan_ahead", "plan_case"]
 
 
 _FLOAT = 4
 _MASKS = 2  # bytes a voxel: the brain, on the scan's grid and on the network's
+_PREPARING = 16  # bytes a voxel of the scan, while it is prepared
 _SLACK = 1.03  # of all that is held: pages, small blocks, what Python does meanwhile
+_SPREAD = 24 << 20  # what one run held more than another, at the most
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,27 @@ class Needs:
     feature_bytes: int
 
 
+def check_preparation(needs: Needs, shape: Shape, budget: int, takes: Calibration) -> None:
+    """Refuse, before it is prepared, what could not even be prepared.
+
+    Args:
+        needs: What runs.
+        shape: Voxels of the scan along x, y, z.
+        budget: Bytes of the whole process.
+        takes: What the engine takes.
+
+    Raises:
+        InputError: The budget is too little; one that is enough whatever the brain's size is
+            named.
+    """
+    resident = resident_memory() or takes.base
+    prepared = resident + math.prod(shape) * _PREPARING
+    if prepared * _SLACK > budget:
+        own = least_bytes(Task(needs.cost, shape, needs.feature_bytes))
+        enough = int((prepared + takes.scratch + _SPREAD + own) * _SLACK)
+        raise _too_small(budget, enough, None)
+
+
 def plan_ahead(needs: Needs, shape: Shape, budget: int, takes: Calibration) -> MemoryPlan:
     """Plan a case that is not there yet; as :func:`plan_case`."""
     images = math.prod(shape) * (needs.cost.sequences * _FLOAT + _MASKS)
@@ -92,7 +115,7 @@ def plan_case(needs: Needs, shape: Shape, budget: int, takes: Calibration) -> Me
 
 
 def _plan(needs: Needs, shape: Shape, budget: int, takes: Calibration, resident: int) -> MemoryPlan:
-    held = resident + takes.scratch
+    held = resident + takes.scratch + _SPREAD
     task = Task(needs.cost, shape, needs.feature_bytes)
     if needs.cut is not None:
         return _own_parts(needs, task, budget, held, takes)

@@ -15,7 +15,7 @@ from minicube._machine import give_back_freed_memory
 from minicube.engines import Model, Precision, load_model, segment_volume
 from minicube.engines.calibration import Calibration, calibrated
 from minicube.engines.engine import HeldImages
-from minicube.inference.memory import MemoryPlan, Needs, plan_case
+from minicube.inference.memory import MemoryPlan, Needs, check_preparation, plan_case
 from minicube.planning import in_words
 from minicube.scans import (
     Case,
@@ -25,7 +25,7 @@ from minicube.scans import (
     Tissue,
     write_label_map,
 )
-from minicube.volumes import Intensities, Shape, prepare, restore
+from minicube.volumes import Intensities, prepare, restore
 
 if TYPE_CHECKING:
     from minicube.engines.torch_engine import TorchEngine
@@ -140,19 +140,23 @@ class Segmenter:
         """
         began = time.perf_counter()
         description = self.model.description
+        limits = self._limits()
+        if limits is not None:
+            check_preparation(limits[0], case.shape, *limits[1:])
         prepared = prepare(_without_reference(case), denoise=description.denoise)
         images = prepared.images_as(description.normalisation)
-        plan = self._plan(HeldImages(images).shape)
+        shape = HeldImages(images).shape
+        plan = None if limits is None else plan_case(limits[0], shape, *limits[1:])
         found = segment_volume(self._engine, images, description.cut if plan is None else plan.cut)
         labels = restore(found, prepared.frame)
         return Segmentation(case, labels, self.model, time.perf_counter() - began, plan)
 
-    def _plan(self, shape: Shape) -> MemoryPlan | None:
+    def _limits(self) -> tuple[Needs, int, Calibration] | None:
         if self._memory is None or self._takes is None:
             return None
         engine = self._engine
         needs = Needs(engine.cost, self.model.description.cut, engine.feature_bytes)
-        return plan_case(needs, shape, self._memory, self._takes)
+        return needs, self._memory, self._takes
 
 
 def segment(case: Case, model: Path | str | None = None) -> Segmentation:
