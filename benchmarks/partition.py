@@ -30,6 +30,12 @@ from minicube._machine import (
 from minicube.planning import in_words, parse_memory
 
 WAYS = ("whole", "exact", "monai", "report, no context", "report, context 20")
+DRAWN = {
+    "exact": "exact parts",
+    "monai": "sliding window",
+    "report, context 20": "minicubes, context 20",
+    "report, no context": "minicubes",
+}
 REPEATS = 3
 
 
@@ -109,24 +115,31 @@ def compare(kept: dict[str, Path]) -> dict[str, dict[str, float | int]]:
 
 def picture(kept: dict[str, Path], path: Path) -> None:
     """Where labels differ from the whole's: the axial slice in which the report's differ most."""
-    from PIL import Image
+    from PIL import Image, ImageDraw, ImageFont
 
     with np.load(kept["whole"]) as archive:
         whole, image = archive["logits"].argmax(axis=0), archive["image"]
-    shown = []
-    for way in ("exact", "report, no context", "report, context 20", "monai"):
+    shown = {}
+    for way in DRAWN:
         with np.load(kept[way]) as archive:
-            shown.append(archive["logits"].argmax(axis=0) != whole)
-    z = int(shown[1].sum(axis=(0, 1)).argmax())
-    grey = np.clip((image[:, :, z] + 2) / 6, 0, 1)
+            shown[way] = archive["logits"].argmax(axis=0) != whole
+    z = int(shown["report, no context"].sum(axis=(0, 1)).argmax())
+    flair = image[:, :, z]
+    grey = np.where(flair == 0, 0, np.clip((flair + 2) / 6, 0, 1))
     tiles = []
-    for differ in shown:
+    for differ in shown.values():
         tile = np.repeat((grey * 255).astype(np.uint8)[..., None], 3, axis=2)
         tile[differ[:, :, z]] = (230, 60, 40)
         tiles.append(np.rot90(tile))
-    joined = np.concatenate(tiles, axis=1)
-    size = (joined.shape[1] * 2, joined.shape[0] * 2)
-    Image.fromarray(joined).resize(size, Image.Resampling.NEAREST).save(path)
+    joined = Image.fromarray(np.concatenate(tiles, axis=1))
+    scaled = joined.resize((joined.width * 2, joined.height * 2), Image.Resampling.NEAREST)
+    canvas = Image.new("RGB", (scaled.width, scaled.height + 28), "black")
+    canvas.paste(scaled, (0, 28))
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=15)
+    for index, (way, differ) in enumerate(shown.items()):
+        words = f"{DRAWN[way]}: {int(differ.sum())}"
+        pen.text((index * scaled.width / len(shown) + 8, 6), words, fill="white", font=font)
+    canvas.save(path, optimize=True)
 
 
 def main() -> int:
