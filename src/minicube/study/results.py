@@ -81,9 +81,9 @@ def setting_of(plan: Plan, units: Sequence[Unit]) -> dict[str, Any]:
     asked = plan.setting
     pretrained = any(unit.start is not None for unit in units)
     learnt = {case.group for case in plan.cases if case.group == REAL or case.fold is None}
-    planned = dict.fromkeys(unit.system for unit in units if unit.system in SYSTEMS)
+    planned = {unit.system for unit in units}
     return {
-        "systems": {name: SYSTEMS[name].title for name in planned},
+        "systems": {name: system.title for name, system in SYSTEMS.items() if name in planned},
         "minutes": asked.minutes,
         "pretraining_minutes": asked.minutes * asked.pretraining_share if pretrained else 0,
         "real_share": asked.real_share if learnt == {*_GROUPS} else None,

@@ -57,12 +57,12 @@ class Row:
 
 
 # Small enough that a few minutes on one core are hundreds of steps.
-_WINDOW: Final = (64, 64, 64)
+_WINDOW: Final = (48, 48, 48)
 _STUDY: Final[Mapping[str, tuple[str, Changes, str]]] = {
     "unet3d-report": (
         "3D U-Net without context",
         {"widths": (8, 16, 32, 64), "window": _WINDOW},
-        "narrower: 8-16-32-64 in place of 16-32-64-96; windows of 64³",
+        "narrower: 8-16-32-64 in place of 16-32-64-96; windows of 48³",
     ),
     "unet2d": (
         "2D U-Net",
@@ -72,13 +72,13 @@ _STUDY: Final[Mapping[str, tuple[str, Changes, str]]] = {
     "unet3d-context": (
         "3D U-Net with context",
         {"widths": (8, 16, 32), "window": _WINDOW, "one_by_one": False, "recompute": False},
-        "narrower: 8-16-32 in place of 64-128-256; windows of 64³",
+        "narrower: 8-16-32 in place of 64-128-256; windows of 48³",
     ),
-    "segnet": ("SegNet (exploratory CNN)", {"window": _WINDOW}, "windows of 64³"),
+    "segnet": ("SegNet (exploratory CNN)", {"window": _WINDOW}, "windows of 48³"),
     "vnet": (
         "V-Net",
         {"widths": (4, 8, 16, 32), "window": _WINDOW},
-        "narrower: 4-8-16-32 in place of 8-16-32-64; windows of 64³",
+        "narrower: 4-8-16-32 in place of 8-16-32-64; windows of 48³",
     ),
 }
 _REPORTED: Final[Mapping[str, tuple[Changes, str]]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,29 +58,31 @@ class Unit:
 def units_of(plan: Plan) -> list[Unit]:
     """All trainings of a study in the order they are made.
 
-    The repaired systems come first, then the report's own setting, second seeds, the ablation.
+    The report's systems repaired come first, in all seeds, then its own setting, the ablation, and
+    last what it discussed and did not run.
     """
-    repaired = plan.setting.systems
-    first, *more = plan.setting.seeds
-    units = [unit for name in repaired for unit in _system(plan, name, first)]
+    names = plan.setting.systems
+    reported = [name for name in names if name + AS_REPORTED in SYSTEMS]
+    units = _all_seeds(plan, reported)
     if plan.setting.as_reported:
-        reported = [name + AS_REPORTED for name in repaired if name + AS_REPORTED in SYSTEMS]
-        units += [unit for name in reported for unit in _system(plan, name, first)]
-    units += [
-        unit
-        for seed in more
-        for name in repaired
-        for unit in _system(plan, name, seed)
-        if unit.fold == 0
-    ]
+        first = plan.setting.seeds[0]
+        units += [u for name in reported for u in _system(plan, name + AS_REPORTED, first)]
     if plan.setting.ablation_minutes:
         units += _ablation(plan)
-    return units
+    return units + _all_seeds(plan, [name for name in names if name not in reported])
 
 
 def steps_in(plan: Plan, timed_as: str, minutes: float) -> int:
     """Steps that fit into so many minutes, as measured before the study began."""
     return max(1, round(minutes * 60 / plan.seconds_a_step[timed_as]))
+
+
+def _all_seeds(plan: Plan, names: Sequence[str]) -> list[Unit]:
+    """Every fold with the first seed, then fold 0 with the others."""
+    first, *more = plan.setting.seeds
+    units = [unit for name in names for unit in _system(plan, name, first)]
+    again = [unit for seed in more for name in names for unit in _system(plan, name, seed)]
+    return units + [unit for unit in again if unit.fold == 0]
 
 
 def _system(plan: Plan, name: str, seed: int) -> Iterator[Unit]:
