@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     model = load_model(given.model) if given.model else shipped_model()
-    denoising = Model(model.folder, model.description.model_copy(update={"denoise": True}))
+    denoising = Model(model.place, model.description.model_copy(update={"denoise": True}))
     ways = {"as it is": Segmenter(model), "denoised": Segmenter(denoising)}
     dice: dict[str, dict[str, list[float]]] = {
         way: {region.value: [] for region in Region} for way in ways

@@ -1,5 +1,6 @@
-"""Run a trained network. PyTorch is imported only when an engine of it is made."""
+"""Run a trained network. What computes is imported only when an engine of it is made."""
 
+from minicube.engines.choice import AnyEngine, EngineName, open_engine
 from minicube.engines.engine import (
     Cut,
     Engine,
@@ -10,24 +11,31 @@ from minicube.engines.engine import (
 )
 from minicube.engines.model import (
     DESCRIPTION,
+    PORTABLE,
     WEIGHTS,
     Model,
     ModelDescription,
+    Numbers,
     checksum,
     load_model,
 )
 
 __all__ = [
     "DESCRIPTION",
+    "PORTABLE",
     "WEIGHTS",
+    "AnyEngine",
     "Cut",
     "Engine",
+    "EngineName",
     "Model",
     "ModelDescription",
+    "Numbers",
     "Precision",
     "checksum",
     "cut_volume",
     "load_model",
+    "open_engine",
     "segment_volume",
     "volume_logits",
 ]

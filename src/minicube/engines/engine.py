@@ -27,11 +27,13 @@ __all__ = [
 
 
 class Precision(StrEnum):
-    """Number format of a network's arithmetic; weights are always kept in fp32."""
+    """Number format of a network's arithmetic."""
 
     AUTO = "auto"
     FP32 = "fp32"
     BF16 = "bf16"
+    INT8 = "int8"
+    """Of models that were quantised when they were exported."""
 
 
 class Engine(Protocol):
@@ -145,8 +147,13 @@ def segment_volume(
 
 
 def _keep_likeliest(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> None:
-    for x in range(logits.shape[1]):  # by planes: an index of eight bytes a voxel is large
-        labels[x] = logits[:, x].argmax(axis=0)
+    """As argmax, the first of equals; by planes and comparisons, which is several times faster."""
+    for x in range(logits.shape[1]):
+        best = logits[0, x].copy()
+        for value in range(1, len(logits)):
+            better = logits[value, x] > best
+            labels[x][better] = value
+            np.maximum(best, logits[value, x], out=best)
 
 
 def _answers(engine: Engine, images: Images, cut: Cut | Partition | None) -> Iterator[Answer]:

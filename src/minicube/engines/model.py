@@ -1,13 +1,16 @@
-"""A trained network on disk: what it is (``model.json``) and its weights.
+"""A trained network on disk: what it is, and its weights.
 
-Weights are safetensors, which hold numbers only, and are checked against the checksum in the
-description before they are used.
+A run folder holds a description (``model.json``) and weights (safetensors); an exported model is
+one ONNX file with the description inside. Both hold numbers only, and are checked against the
+checksum in the description before they are used.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,14 +19,34 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from minicube._errors import InputError
 from minicube._files import read_json
 from minicube.engines.engine import Cut
+from minicube.engines.portable import METADATA, SUFFIX, graph_checksum, metadata_of
 from minicube.planning import NetworkCost
 from minicube.volumes import Intensities
 
-__all__ = ["DESCRIPTION", "WEIGHTS", "Model", "ModelDescription", "checksum", "load_model"]
+__all__ = [
+    "DESCRIPTION",
+    "PORTABLE",
+    "WEIGHTS",
+    "Model",
+    "ModelDescription",
+    "Numbers",
+    "checksum",
+    "load_model",
+]
 
 DESCRIPTION = "model.json"
 WEIGHTS = "weights.safetensors"
+PORTABLE = "model.onnx"
 _CHUNK = 1 << 20
+
+
+class Numbers(StrEnum):
+    """What weights are kept as."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+    """Weights and what goes through the layers."""
 
 
 class ModelDescription(BaseModel):
@@ -48,8 +71,10 @@ class ModelDescription(BaseModel):
         licence: Of the weights.
         minicube: Version that trained it.
         steps: Optimiser steps.
-        sha256: Checksum of the weights' file.
+        sha256: Checksum of the weights' file; of an exported model's graph.
         cost: What the network costs; None where nobody wrote it down.
+        numbers: What the weights are kept as.
+        cut_points: Tensors of an exported graph that it can be cut at.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,6 +99,8 @@ class ModelDescription(BaseModel):
     steps: int
     sha256: str
     cost: NetworkCost | None = None
+    numbers: Numbers = Numbers.FP32
+    cut_points: tuple[str, ...] = ()
 
     @property
     def cut(self) -> Cut | None:
@@ -86,52 +113,99 @@ class Model:
     """A model that lies on disk.
 
     Args:
-        folder: Holds ``model.json`` and ``weights.safetensors``.
-        description: The former, read and checked.
+        place: A folder with ``model.json`` and ``weights.safetensors``, or an ONNX file.
+        description: Read and checked.
     """
 
-    folder: Path
+    place: Path
     description: ModelDescription
+
+    @property
+    def is_exported(self) -> bool:
+        """Whether it is one file that any engine runs; else torch alone runs it."""
+        return self.place.suffix == SUFFIX
 
     @property
     def weights(self) -> Path:
         """The weights' file."""
-        return self.folder / WEIGHTS
+        return self.place if self.is_exported else self.place / WEIGHTS
+
+    @property
+    def cost(self) -> NetworkCost:
+        """Of the network.
+
+        Raises:
+            InputError: The description does not say.
+        """
+        if self.description.cost is None:
+            raise InputError(
+                f"{self.place} does not say what its network costs.",
+                hint="export the run again with this version",
+            )
+        return self.description.cost
 
 
-def load_model(folder: Path) -> Model:
+def load_model(place: Path) -> Model:
     """Read a model's description and check its weights against it.
 
     Args:
-        folder: A run folder, or any folder with the two files.
+        place: An exported file, a run folder, or any folder with the files of either.
 
     Raises:
         InputError: A file is missing, damaged or of a version this minicube cannot read.
     """
+    if place.is_dir() and not (place / DESCRIPTION).exists() and (place / PORTABLE).exists():
+        place = place / PORTABLE
+    if place.suffix == SUFFIX:
+        model = Model(place, _description_inside(place))
+        found = graph_checksum(place)
+    else:
+        model = Model(place, _description_beside(place))
+        found = checksum(model.weights)
+    if found != model.description.sha256:
+        raise InputError(
+            f"{model.weights} is not the file that its description was written for.",
+            expected=f"SHA-256 {model.description.sha256}",
+            found=f"SHA-256 {found}",
+            hint="copy the model again, all of it",
+        )
+    return model
+
+
+def _description_beside(folder: Path) -> ModelDescription:
     if not (folder / DESCRIPTION).is_file():
         raise InputError(
             f"{folder} holds no model.",
-            expected=f"a folder with {DESCRIPTION} and {WEIGHTS}, as `minicube train` makes it",
+            expected=f"a file that `minicube export` made, or a folder with {DESCRIPTION} and "
+            f"{WEIGHTS}, as `minicube train` makes it",
             hint="a run writes its model when its held-out cases are first scored",
         )
-    values: Any = read_json(folder / DESCRIPTION)
+    return _checked(read_json(folder / DESCRIPTION), folder / DESCRIPTION)
+
+
+def _description_inside(path: Path) -> ModelDescription:
+    text = metadata_of(path).get(METADATA)
+    if text is None:
+        raise InputError(
+            f"{path} does not say what it is.",
+            expected="a file that `minicube export` wrote",
+            found="an ONNX file without that description",
+        )
     try:
-        description = ModelDescription.model_validate(values)
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} holds a damaged description.", found=str(error)) from error
+    return _checked(values, path)
+
+
+def _checked(values: Any, source: Path) -> ModelDescription:
+    try:
+        return ModelDescription.model_validate(values)
     except ValidationError as error:
         raise InputError(
-            f"{folder / DESCRIPTION} does not describe a model that this version can run.",
+            f"{source} does not describe a model that this version can run.",
             found="; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()),
         ) from error
-    model = Model(folder, description)
-    found = checksum(model.weights)
-    if found != description.sha256:
-        raise InputError(
-            f"{model.weights} is not the file that its description was written for.",
-            expected=f"SHA-256 {description.sha256}",
-            found=f"SHA-256 {found}",
-            hint="copy the model's folder again, both files together",
-        )
-    return model
 
 
 def checksum(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from minicube._errors import InputError
+from minicube._errors import InputError, MissingExtra
 from minicube.engines.model import Model
+from minicube.engines.portable import HALF, PREFIX
 from minicube.networks import (
     LeveledNetwork,
     Network,
@@ -23,6 +25,7 @@ from minicube.networks import (
     Normalisation,
     build_network,
     cost_of,
+    folded_config,
 )
 from minicube.planning import LevelCut, NetworkCost
 from minicube.volumes import Shape
@@ -116,14 +119,15 @@ def _channels_last(x: Tensor) -> Tensor:
 
 
 def load_network(model: Model) -> Network:
-    """Build a model's network and fill in its weights.
+    """Build a model's network and fill in its weights; an exported one has no BatchNorm left.
 
     Raises:
         InputError: The network is not known, or the weights are damaged or of another one.
     """
-    network = build_network(network_config(model))
+    config = network_config(model)
+    network = build_network(folded_config(config) if model.is_exported else config)
     try:
-        weights = load_file(model.weights)
+        weights = _exported(model) if model.is_exported else load_file(model.weights)
         network.load_state_dict({name: value.float() for name, value in weights.items()})
     except (SafetensorError, RuntimeError, OSError) as error:
         raise InputError(
@@ -131,6 +135,22 @@ def load_network(model: Model) -> Network:
             found=str(error).splitlines()[0],
         ) from error
     return network.eval()
+
+
+def _exported(model: Model) -> dict[str, Tensor]:
+    """The weights in an ONNX graph."""
+    if find_spec("onnx") is None:
+        raise MissingExtra("Reading an exported model into torch", "export")
+    import onnx
+
+    graph = onnx.load(model.weights, load_external_data=False).graph
+    return {
+        weights.name.removeprefix(PREFIX).removesuffix(HALF): torch.from_numpy(
+            onnx.numpy_helper.to_array(weights).copy()
+        )
+        for weights in graph.initializer
+        if weights.name.startswith(PREFIX)
+    }
 
 
 def network_config(model: Model) -> NetworkConfig:
@@ -144,7 +164,7 @@ def network_config(model: Model) -> NetworkConfig:
         name = NetworkName(description.network)
     except ValueError as error:
         raise InputError(
-            f"{model.folder} describes a network that this minicube does not know.",
+            f"{model.place} describes a network that this minicube does not know.",
             expected=f"one of {', '.join(NetworkName)}",
             found=description.network,
         ) from error

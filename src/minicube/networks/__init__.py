@@ -2,6 +2,7 @@
 
 from minicube.networks.build import NETWORKS, build_network
 from minicube.networks.cost import bytes_of_learning, cost_of
+from minicube.networks.folding import folded, folded_config
 from minicube.networks.levels import LeveledNetwork
 from minicube.networks.network import Network, NetworkConfig, NetworkName, Normalisation
 
@@ -15,4 +16,6 @@ __all__ = [
     "build_network",
     "bytes_of_learning",
     "cost_of",
+    "folded",
+    "folded_config",
 ]

@@ -155,7 +155,7 @@ def _predict(
 def _cut_otherwise(model: Model, cut: Cut | None) -> Model:
     part, context = (None, 0) if cut is None else (cut.minicube, cut.context)
     changed = model.description.model_copy(update={"part": part, "context": context})
-    return Model(model.folder, changed)
+    return Model(model.place, changed)
 
 
 def _curve(run: RunFolder) -> list[dict[str, float | None]]:

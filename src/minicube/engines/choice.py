@@ -1,0 +1,118 @@
+"""Which engine runs a model on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from importlib.util import find_spec
+from typing import Protocol
+
+from minicube._errors import InputError, MissingExtra
+from minicube.engines.engine import Engine, Precision
+from minicube.engines.exact import PartsEngine
+from minicube.engines.model import Model, Numbers
+from minicube.volumes import Intensities
+
+__all__ = ["AnyEngine", "EngineName", "chosen", "open_engine"]
+
+
+class EngineName(StrEnum):
+    """What runs a network."""
+
+    AUTO = "auto"
+    OPENVINO = "openvino"
+    ONNXRUNTIME = "onnxruntime"
+    TORCH = "torch"
+
+
+class AnyEngine(Engine, PartsEngine, Protocol):
+    """Runs a network whole or in parts."""
+
+    @property
+    def feature_bytes(self) -> int:
+        """Of a number between layers."""
+        ...
+
+
+def chosen(model: Model, engine: EngineName) -> EngineName:
+    """The engine for a model: OpenVINO, where it is there, for exported ones, torch for runs.
+
+    Raises:
+        InputError: The engine is not installed, or cannot run this model.
+    """
+    if not model.is_exported and engine not in (EngineName.AUTO, EngineName.TORCH):
+        raise InputError(
+            f"{model.place} is a run: only torch runs it.",
+            hint=f"`minicube export {model.place} -o model.onnx` first, or leave out --engine",
+        )
+    if engine is EngineName.AUTO:
+        engine = EngineName.TORCH
+        if model.is_exported:
+            there = (EngineName.OPENVINO, EngineName.ONNXRUNTIME)
+            engine = next((name for name in there if find_spec(name)), EngineName.OPENVINO)
+    if find_spec(engine.value) is None:
+        extras = {EngineName.TORCH: "train", EngineName.ONNXRUNTIME: "onnxruntime"}
+        raise MissingExtra(f"Running a model in {engine}", extras.get(engine, "openvino"))
+    return engine
+
+
+def open_engine(
+    model: Model,
+    *,
+    engine: EngineName = EngineName.AUTO,
+    precision: Precision = Precision.AUTO,
+    threads: int | None = None,
+) -> AnyEngine:
+    """Make a model ready to run.
+
+    Args:
+        model: A run, or an exported file.
+        engine: Which runs it.
+        precision: Number format; "auto" is what the model was quantised to, else bf16 where the
+            processor computes in it and the model was not made for raw intensities, else fp32.
+        threads: Of the engine; None for all cores.
+
+    Raises:
+        InputError: Engine, model and precision do not go together, or something is missing.
+    """
+    engine = chosen(model, engine)
+    _check_precision(model, precision)
+    if engine is EngineName.OPENVINO:
+        from minicube.engines import openvino_engine
+
+        bf16 = _bf16(model, precision, openvino_engine.has_bf16)
+        return openvino_engine.OpenVinoEngine(model, bf16=bf16, threads=threads)
+    if engine is EngineName.ONNXRUNTIME:
+        from minicube.engines.onnxruntime_engine import OnnxRuntimeEngine
+
+        if precision is Precision.BF16:
+            raise InputError(
+                "ONNX Runtime does not compute in bf16.", hint="--engine openvino, or fp32"
+            )
+        return OnnxRuntimeEngine(model, threads=threads)
+    from minicube.engines import torch_engine
+
+    bf16 = _bf16(model, precision, torch_engine.has_bf16)
+    network = torch_engine.load_network(model)
+    return torch_engine.TorchEngine(network, bf16=bf16, cost=model.description.cost)
+
+
+def _check_precision(model: Model, precision: Precision) -> None:
+    quantised = model.description.numbers is Numbers.INT8
+    if quantised and precision not in (Precision.AUTO, Precision.INT8):
+        raise InputError(
+            f"{model.place} is quantised: it runs in int8.",
+            found=f"--precision {precision}",
+            hint="leave --precision out, or use the model it was made from",
+        )
+    if precision is Precision.INT8 and not quantised:
+        raise InputError(
+            f"{model.place} is not quantised.", hint="`minicube export RUN -o model.onnx --int8`"
+        )
+
+
+def _bf16(model: Model, precision: Precision, able: Callable[[], bool]) -> bool:
+    if precision is not Precision.AUTO:
+        return precision is Precision.BF16
+    # Raw intensities need more digits than bf16 has; such models were trained in fp32.
+    return model.description.normalisation is Intensities.Z_SCORE and able()

@@ -1,0 +1,206 @@
+"""A run to one ONNX file that says what it is – written only when it answers as the run does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from minicube._errors import InputError, InternalError
+from minicube._files import replacing
+from minicube.engines import Model, Numbers, Precision, load_model, open_engine, segment_volume
+from minicube.engines.portable import METADATA, SUFFIX
+from minicube.engines.torch_engine import TorchEngine, load_network
+from minicube.evaluation import Summary, evaluate_case, summarise
+from minicube.export.graph import cut_points, half_precision, onnx_graph
+from minicube.networks import Network, cost_of
+from minicube.scans import CaseFiles, LabelScheme, load_case
+from minicube.volumes import prepare
+
+__all__ = ["ExportRequest", "Exported", "export_model"]
+
+_CLOSE: Final = 1e-3  # of logits in fp32
+_MAY_FALL: Final = 0.005  # of mean Dice, over regions and cases
+_PERIODS: Final = 4  # of the stride along each axis of the volume that is compared
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to export, and as what.
+
+    Args:
+        model: A run folder's.
+        out: File to write; ends in ``.onnx``.
+        numbers: What the weights are kept as.
+        cases: Labelled ones, for everything but fp32: int8 is calibrated on their images, and
+            Dice on them must not fall by more than half a point.
+        labels: Scheme of their references, where their files do not say.
+        licence: Of the weights; as the run says when left out.
+        overwrite: False refuses to replace an existing file.
+    """
+
+    model: Model
+    out: Path
+    numbers: Numbers = Numbers.FP32
+    cases: Sequence[CaseFiles] = ()
+    labels: LabelScheme | None = None
+    licence: str | None = None
+    overwrite: bool = True
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Args:
+        model: The file, as it can be loaded.
+        size: Bytes of the file.
+        largest_difference: Of a logit from torch's, on a made-up volume.
+        dice: Mean Dice over regions and cases in fp32 and as exported; None without cases.
+    """
+
+    model: Model
+    size: int
+    largest_difference: float
+    dice: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A file that is not in its place yet, and what it is measured against."""
+
+    model: Model
+    network: Network
+    cases: Sequence[CaseFiles] = field(default=())
+    labels: LabelScheme | None = None
+
+
+def export_model(request: ExportRequest) -> Exported:
+    """Write a run's network as one portable file.
+
+    Raises:
+        InputError: The model is exported already, cases are missing, the answer would become
+            worse than allowed, or the file cannot be written.
+        InternalError: The exported network does not compute what torch does.
+    """
+    if request.model.is_exported:
+        raise InputError(
+            f"{request.model.place} is exported already.", expected="a run folder, as `train` makes"
+        )
+    if request.out.suffix != SUFFIX:
+        raise InputError(f"{request.out} is no name for an ONNX file.", expected=f"NAME{SUFFIX}")
+    if request.numbers is not Numbers.FP32 and not request.cases:
+        raise InputError(
+            f"{request.numbers} needs cases to be held against fp32.",
+            hint="give a few labelled cases with --cases, none that the model was trained on",
+        )
+    network = load_network(request.model)
+    graph = _as_numbers(onnx_graph(network), request)
+    with replacing(request.out, overwrite=request.overwrite) as temporary:
+        temporary.write_bytes(_described(graph, request, network).SerializeToString())
+        made = _Candidate(load_model(temporary), network, request.cases, request.labels)
+        difference = _largest_difference(made)
+        dice = _dice_before_and_after(made) if request.cases else None
+        _refuse_worse(request, difference, dice)
+    model = load_model(request.out)
+    return Exported(model, request.out.stat().st_size, difference, dice)
+
+
+def _as_numbers(graph: ModelProto, request: ExportRequest) -> ModelProto:
+    if request.numbers is Numbers.FP16:
+        return half_precision(graph)
+    if request.numbers is Numbers.INT8:
+        from minicube.export.int8 import quantised
+
+        stride = request.model.cost.stride if request.model.description.cost else (16, 16, 16)
+        return quantised(graph, list(_images(request.cases, stride)))
+    return graph
+
+
+def _described(graph: ModelProto, request: ExportRequest, network: Network) -> ModelProto:
+    """The graph with the description among its metadata."""
+    description = request.model.description.model_copy(
+        update={
+            "name": request.out.name.removesuffix(SUFFIX),
+            "licence": request.licence or request.model.description.licence,
+            "sha256": sha256(graph.graph.SerializeToString()).hexdigest(),
+            "cost": request.model.description.cost or cost_of(network.config),
+            "numbers": request.numbers,
+            "cut_points": cut_points(network),
+        }
+    )
+    out = ModelProto()
+    out.CopyFrom(graph)
+    out.producer_name, out.producer_version = "minicube", description.minicube
+    del out.metadata_props[:]
+    out.metadata_props.add(key=METADATA, value=description.model_dump_json())
+    return out
+
+
+def _largest_difference(made: _Candidate) -> float:
+    """Between torch and the exported file, on noise."""
+    cost = made.model.cost
+    shape = [s * _PERIODS + 2 * cost.margin for s in cost.stride]
+    images = np.random.default_rng(0).normal(size=(cost.sequences, *shape)).astype(np.float32)
+    wanted = TorchEngine(made.network, bf16=False, cost=cost).logits(images)
+    found = open_engine(made.model, precision=_plain(made.model)).logits(images)
+    return float(np.abs(wanted - found).max())
+
+
+def _plain(model: Model) -> Precision:
+    is_int8 = model.description.numbers is Numbers.INT8
+    return Precision.INT8 if is_int8 else Precision.FP32
+
+
+def _dice_before_and_after(made: _Candidate) -> tuple[float, float]:
+    before = TorchEngine(made.network, bf16=False, cost=made.model.cost)
+    after = open_engine(made.model, precision=_plain(made.model))
+    scores: dict[str, list[object]] = {"before": [], "after": []}
+    for files in made.cases:
+        case = load_case(files, labels=made.labels)
+        ready = prepare(case)
+        if ready.labels is None:
+            raise InputError(f"{files.identity} has no reference.", hint="leave it out of --cases")
+        images = ready.images_as(made.model.description.normalisation)
+        for name, engine in (("before", before), ("after", after)):
+            found = segment_volume(engine, images, made.model.description.cut)
+            scores[name].append(evaluate_case(found, ready.labels, identity=files.identity))
+    return _mean(summarise(scores["before"])), _mean(summarise(scores["after"]))
+
+
+def _mean(summary: Summary) -> float:
+    means = [group.mean for group in summary.regions.values() if group.mean is not None]
+    return float(np.mean(means))
+
+
+def _refuse_worse(
+    request: ExportRequest, difference: float, dice: tuple[float, float] | None
+) -> None:
+    if request.numbers is Numbers.FP32 and difference > _CLOSE:
+        raise InternalError(
+            f"The exported network gives other logits than torch: they differ by {difference:.2g}, "
+            f"{_CLOSE:g} is allowed."
+        )
+    if dice is not None and dice[0] - dice[1] > _MAY_FALL:
+        raise InputError(
+            f"As {request.numbers} the model would lose too much.",
+            expected=f"a mean Dice at most {_MAY_FALL:g} below fp32's {dice[0]:.4f}",
+            found=f"{dice[1]:.4f} over {len(request.cases)} cases",
+            hint="export it in fp32 or --half, or give more cases to calibrate on",
+        )
+
+
+def _images(
+    cases: Iterable[CaseFiles], stride: tuple[int, int, int]
+) -> Iterable[NDArray[np.float32]]:
+    """Prepared images of each case, ``(sequence, x, y, z)``, padded to the stride."""
+    for files in cases:
+        images = prepare(load_case(files, with_reference=False)).images
+        more = [(0, -n % s) for n, s in zip(images.shape[1:], stride, strict=True)]
+        yield np.pad(images, [(0, 0), *more])
