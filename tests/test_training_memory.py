@@ -11,14 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minicube import InputError
-from minicube._machine import resident_memory
+from minicube._machine import forget_peak_memory, peak_memory, resident_memory
 from minicube.networks import LeveledNetwork, NetworkConfig, NetworkName, build_network
 from minicube.planning.guard import run_within
-from minicube.training import TrainingConfig
+from minicube.training import Augmentation, TrainingConfig
 from minicube.training.losses import LossConfig, build_loss
 from minicube.training.memory import step_bytes, within_memory
+from minicube.training.stepper import Stepper
 from minicube.volumes import Shape
 from small_cases import write_small_dataset
+from small_training import store_small
 
 MB = 2**20
 LEVELED = {
@@ -107,6 +109,21 @@ def test_memory_is_counted_for_each_way() -> None:
     volumes = [step_bytes(_config(**VOLUMES, slab=slab), (96, 96, 96)) for slab in (0, 32, 8)]
     assert volumes == sorted(volumes, reverse=True)
     assert volumes[0] > 1.5 * volumes[2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's tables are Linux's")
+def test_samples_are_drawn_within_what_is_counted(tmp_path: Path) -> None:
+    """A small network on large windows: drawing them takes more than learning from them."""
+    always = dict.fromkeys(Augmentation().model_dump(), 1.0) | {"missing": 0.0}
+    shape = {"network": "segnet", "widths": (2, 2), "window": (80, 80, 80), "one_by_one": True}
+    config = _config(**shape, augmentation=always)
+    stepper = Stepper(config, store_small(tmp_path, 1))
+    stepper.batch(0)
+    before = resident_memory() or 0
+    forget_peak_memory()
+    stepper.batch(1)
+    held = (peak_memory() or 0) - before
+    assert held <= step_bytes(config, CASE) <= 2 * held
 
 
 def test_less_memory_asks_for_more_frugal_ways() -> None:

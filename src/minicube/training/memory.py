@@ -22,7 +22,9 @@ __all__ = ["TrainingPlan", "scoring_partition", "step_bytes", "within_memory"]
 _FLOAT = 4
 _STATES = 3  # the weights, and two moments of each
 _LOGITS = 7  # copies, in the loss of a whole case
-_COPIES = 3  # of a sample: read, changed, stacked
+_LABEL = 8  # bytes, in a sample
+_DRAWING = 240  # bytes a voxel of a sample, while it is read and changed in every way
+_STACKING = 2  # copies of the images of a step beside those that stay
 _SLACK = 1.06  # what the convolutions' backward pass takes for itself, small blocks, pages
 _SCRATCH = 96 << 20
 _SLABS = (96, 64, 48, 32, 24, 16)
@@ -133,9 +135,12 @@ def step_bytes(config: TrainingConfig, largest: Shape) -> int:
             return loss(network.in_slabs(images, config.slab), labels)
         return loss(network(images), labels)
 
-    samples = config.batch * (images[0].numel() * _FLOAT * _COPIES + labels[0].numel() * 8)
-    states = network.parameter_count * _FLOAT * _STATES
-    return bytes_of_learning(network, step) + samples + states
+    pictures = config.batch * images[0].numel() * _FLOAT
+    samples = pictures + config.batch * labels[0].numel() * _LABEL
+    weights = network.parameter_count * _FLOAT
+    # Samples are drawn before a step begins, beside the gradients of the step before.
+    drawing = weights + max(images[0, 0].numel() * _DRAWING, pictures * _STACKING)
+    return samples + weights * _STATES + max(bytes_of_learning(network, step), drawing)
 
 
 def _answered(config: TrainingConfig, largest: Shape, stride: Shape) -> Shape:
