@@ -1,9 +1,13 @@
 """Parts against the whole: ours, MONAI's sliding window, and the report's minicubes, side by side.
 
-    python benchmarks/partition.py CASE [--threads 2] [--memory 1GB] [--json FILE] [--picture PNG]
+    python benchmarks/partition.py CASE [--threads 2] [--memory 1GB] [--context-model RUN]
+                                   [--json FILE] [--picture PNG]
 
 Same weights (the shipped model), same precision (fp32), same images, one process each. What
 each says is compared with the whole volume run at once.
+
+With a trained context network, whose decoder pads inside each part, its own parts are held against
+its own whole-volume run: one part as large as the volume, its ten voxels of context around it.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +32,11 @@ from minicube._machine import (
     processor_name,
     resident_memory,
 )
+from minicube.engines import load_model
 from minicube.planning import in_words, parse_memory
 
 WAYS = ("whole", "exact", "monai", "report, no context", "report, context 20")
+CONTEXT_WAYS = ("context network, whole", "context network, own parts")
 DRAWN = {
     "exact": "exact parts",
     "monai": "sliding window",
@@ -39,7 +46,7 @@ DRAWN = {
 REPEATS = 3
 
 
-def run(way: str, case: Path, threads: int, memory: int, out: Path) -> dict[str, Any]:
+def run(way: str, given: argparse.Namespace) -> dict[str, Any]:
     """Segment in this process; returns seconds and the bytes held above what was there before."""
     import torch
 
@@ -51,9 +58,11 @@ def run(way: str, case: Path, threads: int, memory: int, out: Path) -> dict[str,
     from minicube.volumes import REPORT_MINICUBE, prepare
 
     give_back_freed_memory()
-    torch.set_num_threads(threads)
-    images = prepare(load_case(case, with_reference=False)).images
-    network = load_network(shipped_model())
+    torch.set_num_threads(given.threads)
+    model = load_model(given.context_model) if way in CONTEXT_WAYS else shipped_model()
+    prepared = prepare(load_case(given.case, with_reference=False))
+    images = prepared.images_as(model.description.normalisation)
+    network = load_network(model)
     engine = TorchEngine(network, bf16=False)
     words = ""
     if way == "monai":
@@ -71,11 +80,13 @@ def run(way: str, case: Path, threads: int, memory: int, out: Path) -> dict[str,
         x, y, z = images.shape[1:]
         cut: Any = None
         if way == "exact":
-            plan = plan_partition(Task(engine.cost, (x, y, z)), memory)
+            plan = plan_partition(Task(engine.cost, (x, y, z)), parse_memory(given.memory))
             assert plan is not None
             cut, words = plan.partition, plan.partition.in_words()
         elif way.startswith("report"):
             cut = Cut(REPORT_MINICUBE, 20 if "20" in way else 0)
+        elif way == "context network, own parts":
+            cut = model.description.cut
 
         def answer() -> NDArray[np.float32]:
             return volume_logits(engine, images, cut)
@@ -90,13 +101,13 @@ def run(way: str, case: Path, threads: int, memory: int, out: Path) -> dict[str,
         seconds.append(time.perf_counter() - began)
         held = max(held, (peak_memory() or 0) - before)
     assert logits is not None
-    np.savez(out, logits=logits, image=images[3])
+    np.savez(given.out, logits=logits, image=images[3])
     return {"way": way, "how": words, "seconds": float(np.median(seconds)), "held_bytes": held}
 
 
-def compare(kept: dict[str, Path]) -> dict[str, dict[str, float | int]]:
+def compare(kept: dict[str, Path], whole_way: str) -> dict[str, dict[str, float | int]]:
     """Of each way what differs from the whole."""
-    with np.load(kept["whole"]) as archive:
+    with np.load(kept[whole_way]) as archive:
         whole = archive["logits"]
     first, second = np.sort(whole, axis=0)[::-1][:2]
     sure = first - second > 2e-4
@@ -111,6 +122,36 @@ def compare(kept: dict[str, Path]) -> dict[str, dict[str, float | int]]:
             "of_them_sure": int(np.count_nonzero(differ & sure)),
         }
     return found
+
+
+def measured(ways: tuple[str, ...], folder: Path, given: argparse.Namespace) -> dict[str, Any]:
+    """A row for each way, in a process of its own; the first is the whole."""
+    rows: dict[str, Any] = {}
+    for way in ways:
+        words = ["--way", way, "--out", str(logits_of(way, folder))]
+        command = [sys.executable, __file__, *sys.argv[1:], *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        rows[way] = json.loads(done.stdout.splitlines()[-1])
+    for way, differences in compare({w: logits_of(w, folder) for w in ways}, ways[0]).items():
+        rows[way] |= differences
+    return rows
+
+
+def logits_of(way: str, folder: Path) -> Path:
+    """Where a way's logits are kept."""
+    return folder / f"{way}.npz"
+
+
+def show(rows: dict[str, Any]) -> None:
+    """A table; the first row is the whole."""
+    whole, *_ = rows.values()
+    print(f"{'way':<28}{'seconds':>9}{'ratio':>7}{'held':>9}{'differ':>9}{'largest':>10}")
+    for way, row in rows.items():
+        print(
+            f"{way:<28}{row['seconds']:>9.2f}{row['seconds'] / whole['seconds']:>7.2f}"
+            f"{in_words(row['held_bytes']):>9}{row['labels_that_differ']:>9}"
+            f"{row['largest_difference']:>10.1e}  {row['how']}"
+        )
 
 
 def picture(kept: dict[str, Path], path: Path) -> None:
@@ -148,40 +189,32 @@ def main() -> int:
     parser.add_argument("case", type=Path)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--memory", default="400MB", help="For features, of the exact parts.")
+    parser.add_argument("--context-model", type=Path, help="A run of unet3d-context.")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--picture", type=Path)
-    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--way", choices=WAYS + CONTEXT_WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    memory = parse_memory(given.memory)
     if given.way:
-        print(json.dumps(run(given.way, given.case, given.threads, memory, given.out)))
+        print(json.dumps(run(given.way, given)))
         return 0
-    rows = {}
+    if given.context_model is not None and load_model(given.context_model).description.cut is None:
+        parser.error(f"{given.context_model} was not made for parts of its own.")
     with tempfile.TemporaryDirectory() as name:
-        kept = {way: Path(name) / f"{i}.npz" for i, way in enumerate(WAYS)}
-        for way, path in kept.items():
-            words = [str(given.case), "--way", way, "--out", str(path)]
-            words += ["--threads", str(given.threads), "--memory", given.memory]
-            command = [sys.executable, __file__, *words]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            rows[way] = json.loads(done.stdout.splitlines()[-1])
-        for way, differences in compare(kept).items():
-            rows[way] |= differences
+        folder = Path(name)
+        rows = measured(WAYS, folder, given)
+        show(rows)
         if given.picture is not None:
-            picture(kept, given.picture)
-    whole = rows["whole"]
-    print(f"{'way':<22}{'seconds':>9}{'ratio':>7}{'held':>9}{'differ':>9}{'largest':>10}")
-    for way, row in rows.items():
-        print(
-            f"{way:<22}{row['seconds']:>9.2f}{row['seconds'] / whole['seconds']:>7.2f}"
-            f"{in_words(row['held_bytes']):>9}{row['labels_that_differ']:>9}"
-            f"{row['largest_difference']:>10.1e}  {row['how']}"
-        )
+            picture({way: logits_of(way, folder) for way in WAYS}, given.picture)
+        context = {}
+        if given.context_model is not None:
+            context = measured(CONTEXT_WAYS, folder, given)
+            show(context)
     if given.json is not None:
         machine = {"processor": processor_name(), "threads": given.threads}
-        text = json.dumps({"machine": machine, "rows": rows}, indent=1)
-        given.json.write_text(text, encoding="utf-8")
+        machine |= {name: version(name) for name in ("minicube", "numpy", "torch", "monai")}
+        found = {"machine": machine, "rows": rows, "context": context}
+        given.json.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
     return 0 if rows["exact"]["of_them_sure"] == 0 else 1
 
 
