@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -21,19 +22,23 @@ __all__ = ["bytes_of_learning", "cost_of"]
 
 _PERIODS = 2  # of the stride along each axis that is traced
 _AT_LEAST = 32
+_WITH_MARGIN = (64, 160)  # voxels along each axis, of parts with a margin
+_NOTHING = PieceCost(bytes=0, flops=0)
 
 
 def cost_of(config: NetworkConfig) -> NetworkCost:
     """Trace a network, whole and cut between its levels; takes well under a second."""
     with torch.device("meta"):
         network = build_network(config).eval()
+    whole, answered = _whole(network)
     return NetworkCost(
         stride=network.stride,
         margin=network.margin,
         halo=network.halo,
         sequences=config.sequences,
         classes=config.classes,
-        whole=_whole(network),
+        whole=whole,
+        answered=answered,
         levels=_levels(network) if isinstance(network, LeveledNetwork) else (),
         whole_only=_whole_only(network),
     )
@@ -48,11 +53,26 @@ def _whole_only(network: Network) -> str | None:
     return None
 
 
-def _whole(network: Network) -> PieceCost:
-    shape = [_traced(stride) for stride in network.stride]
+def _whole(network: Network) -> tuple[PieceCost, PieceCost]:
+    """For each voxel that is given, and for each that is answered for on top.
+
+    With a margin the two grow apart: two sizes tell what goes with which.
+    """
+    if not network.margin:
+        return _piece(*_run_on(network, [_traced(s) for s in network.stride]))[0], _NOTHING
+    traced = [_piece(*_run_on(network, [n] * 3))[0] for n in _WITH_MARGIN]
+    answered = [n**3 for n in _WITH_MARGIN]
+    given = [(n + 2 * network.margin) ** 3 for n in _WITH_MARGIN]
+    shares = np.array([[1, a / g] for a, g in zip(answered, given, strict=True)])
+    found = np.linalg.solve(shares, [[piece.bytes, piece.flops] for piece in traced])
+    whole, on_top = (PieceCost(bytes=float(row[0]), flops=float(row[1])) for row in found)
+    return whole, on_top
+
+
+def _run_on(network: Network, shape: list[int]) -> tuple[Callable[[], Tensor], Tensor]:
     grown = [n + 2 * network.margin for n in shape]
     images = torch.zeros(1, network.config.sequences, *grown, device="meta")
-    return _piece(lambda: network(images), images)[0]
+    return lambda: network(images), images
 
 
 def _levels(network: LeveledNetwork) -> tuple[LevelsCost, ...]:
@@ -119,6 +139,17 @@ def bytes_of_learning(network: Network, step: Callable[[], Tensor]) -> int:
     return most
 
 
+def _copied(out: Tensor, args: tuple[Any, ...]) -> int:
+    """Bytes that a convolution holds for itself.
+
+    oneDNN lays input and output of a transposed one out anew where its windows overlap; the other
+    convolutions of these networks take and give channels-last as it is.
+    """
+    x, weight, _, stride, _, _, transposed, *_ = args
+    overlaps = any(k > s for k, s in zip(weight.shape[2:], stride, strict=True))
+    return int(x.nbytes + out.nbytes) if transposed and overlaps else 0
+
+
 class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts operations, and the bytes of all tensors made inside it for as long as they live."""
 
@@ -139,6 +170,8 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for made in tree_iter(out):
             if isinstance(made, Tensor):
                 self._hold(made.untyped_storage())
+        if function is torch.ops.aten.convolution.default:
+            self.most = max(self.most, self._now + _copied(out, args))
         return out
 
     def _hold(self, storage: torch.UntypedStorage) -> None:

@@ -62,6 +62,8 @@ class NetworkCost(_Plain):
         sequences: Channels in.
         classes: Channels out.
         whole: All of it.
+        answered: What comes on top for each voxel that it answers for; of a network with a
+            margin, which computes on both.
         levels: The ways to cut it between levels; none where it has no levels.
         whole_only: Why parts cannot give the answer of the whole; None where they can.
     """
@@ -72,5 +74,6 @@ class NetworkCost(_Plain):
     sequences: int
     classes: int
     whole: PieceCost
+    answered: PieceCost = PieceCost(bytes=0, flops=0)
     levels: tuple[LevelsCost, ...] = ()
     whole_only: str | None = None

@@ -72,7 +72,8 @@ class Task:
     @property
     def whole_flops(self) -> float:
         """Operations of the whole volume at once."""
-        return self.cost.whole.flops * self._whole_voxels
+        on_top = self.cost.answered.flops * math.prod(self.padded)
+        return self.cost.whole.flops * self._whole_voxels + on_top
 
     @property
     def _whole_voxels(self) -> int:
@@ -82,7 +83,8 @@ class Task:
     def whole_bytes(self) -> float:
         """Bytes of the whole volume at once, what goes in included."""
         given = self._whole_voxels * self.cost.sequences * _GIVEN
-        return given + self.held(self.cost.whole, self._whole_voxels)
+        on_top = self.held(self.cost.answered, math.prod(self.padded))
+        return given + self.held(self.cost.whole, self._whole_voxels) + on_top
 
 
 @dataclass(frozen=True)
