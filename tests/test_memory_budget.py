@@ -35,6 +35,42 @@ main(sys.argv[1:])
 """
 
 
+HOLDING = """
+import json
+import numpy as np
+from minicube._machine import (
+    forget_peak_memory, give_back_freed_memory, peak_memory, resident_memory
+)
+from minicube.engines.torch_engine import TorchEngine
+from minicube.networks import NetworkConfig, NetworkName, build_network
+from minicube.planning import Task
+
+give_back_freed_memory()
+found = {}
+for name in NetworkName:
+    widths = (32, 32) if name is NetworkName.SEGNET else (16, 24, 32)
+    engine = TorchEngine(build_network(NetworkConfig(name, widths)), bf16=False)
+    shape = (128, 128, 96)
+    given = np.ones((4, *(n + 2 * engine.margin for n in shape)), np.float32)
+    engine.logits(given)
+    before = resident_memory()
+    forget_peak_memory()
+    engine.logits(given)
+    counted = Task(engine.cost, shape).whole_bytes - given.nbytes
+    found[name.value] = [counted, peak_memory() - before]
+print(json.dumps(found))
+"""
+
+
+@LINUX
+def test_a_network_holds_what_was_counted() -> None:
+    done = run_within([sys.executable, "-c", HOLDING], 8 << 30)
+    assert done.code == 0, done.errors
+    for name, (counted, held) in json.loads(done.output).items():
+        assert held <= 1.03 * counted + 8 * MB, name
+        assert counted <= 1.15 * held + 8 * MB, name
+
+
 @pytest.fixture(scope="module")
 def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("case")
@@ -63,6 +99,7 @@ def test_a_case_stays_within_its_budget(
     assert done.code == 0, done.errors
     assert not done.killed
     assert done.peak <= budget
+    assert "times the whole volume's work" in done.errors  # the plan, in words
     memory = json.loads(done.output)["memory"]
     assert memory["overhead"] > 1  # it did have to cut
     assert memory["peak_bytes"] <= memory["predicted_bytes"] <= budget

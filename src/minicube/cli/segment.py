@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +22,7 @@ from minicube.cli._shared import (
 )
 
 if TYPE_CHECKING:
-    from minicube.inference import Segmentation, Segmenter
+    from minicube.inference import MemoryPlan, Segmentation, Segmenter
     from minicube.scans import CaseFiles, LabelScheme
 
 __all__ = ["segment"]
@@ -82,7 +83,11 @@ def segment(
         task = display.add_task("segmenting", total=len(targets), note="")
         for target in targets:
             display.update(task, note=target.case.identity)
-            rows.append(_one(segmenter, target, scheme, overwrite=not no_clobber))
+
+            def tell(plan: MemoryPlan, case: str = target.case.identity) -> None:
+                display.console.print(f"{case}: {plan.in_words()}")
+
+            rows.append(_one(segmenter, target, scheme, tell, overwrite=not no_clobber))
             display.advance(task)
     if json is not None:
         emit_json(rows[0] if len(rows) == 1 else rows, json)
@@ -144,12 +149,17 @@ def _refuse_existing(targets: list[_Target]) -> None:
 
 
 def _one(
-    segmenter: Segmenter, target: _Target, scheme: LabelScheme, *, overwrite: bool
+    segmenter: Segmenter,
+    target: _Target,
+    scheme: LabelScheme,
+    planned: Callable[[MemoryPlan], None],
+    *,
+    overwrite: bool,
 ) -> dict[str, Any]:
     from minicube.scans import load_case
 
     case = load_case(target.case, with_reference=False, on_disk=segmenter.is_frugal)
-    result = segmenter.segment(case)
+    result = segmenter.segment(case, planned)
     result.save(target.out, scheme=scheme, overwrite=overwrite)
     if target.report is not None:
         _write_report(target.report, result, scheme, overwrite=overwrite)
@@ -196,6 +206,8 @@ def _write_report(
 def _tell(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
+    from minicube.planning import in_words
+
     table = Table(caption="Research use only – not a medical device.")
     for heading in ("case", "WT ml", "TC ml", "ET ml", "seconds", "written to"):
         table.add_column(heading, overflow="fold")
@@ -206,17 +218,8 @@ def _tell(rows: list[dict[str, Any]]) -> None:
     results().print(table)
     for row in rows:
         if row["memory"] is not None:
-            console().print(f"{row['case']}: {_kept(row['memory'])}")
+            held = row["memory"]["peak_bytes"]
+            if held is not None:
+                console().print(f"{row['case']}: {in_words(held)} held")
         for warning in row["warnings"]:
             console().print(f"[yellow]{row['case']}: {warning}[/]")
-
-
-def _kept(memory: dict[str, Any]) -> str:
-    from minicube.planning import in_words
-
-    held = memory["peak_bytes"]
-    measured = "" if held is None else f", {in_words(held)} held"
-    return (
-        f"{memory['cut']}; {in_words(memory['predicted_bytes'])} of "
-        f"{in_words(memory['budget_bytes'])} planned{measured}"
-    )

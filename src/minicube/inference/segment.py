@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -132,8 +133,14 @@ class Segmenter:
         """Whether cases had better leave their images on disk."""
         return self._memory is not None
 
-    def segment(self, case: Case) -> Segmentation:
+    def segment(
+        self, case: Case, planned: Callable[[MemoryPlan], None] | None = None
+    ) -> Segmentation:
         """Segment one case.
+
+        Args:
+            case: From :func:`minicube.load_case`.
+            planned: Is told the plan, where there is one, before the network runs.
 
         Raises:
             InputError: It cannot be prepared, or not be kept within the memory.
@@ -147,6 +154,8 @@ class Segmenter:
         images = prepared.images_as(description.normalisation)
         shape = HeldImages(images).shape
         plan = None if limits is None else plan_case(limits[0], shape, *limits[1:])
+        if plan is not None and planned is not None:
+            planned(plan)
         found = segment_volume(self._engine, images, description.cut if plan is None else plan.cut)
         labels = restore(found, prepared.frame)
         return Segmentation(case, labels, self.model, time.perf_counter() - began, plan)
