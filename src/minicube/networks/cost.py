@@ -6,7 +6,6 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -22,7 +21,7 @@ __all__ = ["bytes_of_learning", "cost_of"]
 
 _PERIODS = 2  # of the stride along each axis that is traced
 _AT_LEAST = 32
-_WITH_MARGIN = (64, 160)  # voxels along each axis, of parts with a margin
+_WITH_MARGIN = (64, 160)  # voxels along each axis that a network with a margin answers for
 _NOTHING = PieceCost(bytes=0, flops=0)
 
 
@@ -60,12 +59,15 @@ def _whole(network: Network) -> tuple[PieceCost, PieceCost]:
     """
     if not network.margin:
         return _piece(*_run_on(network, [_traced(s) for s in network.stride]))[0], _NOTHING
-    traced = [_piece(*_run_on(network, [n] * 3))[0] for n in _WITH_MARGIN]
-    answered = [n**3 for n in _WITH_MARGIN]
-    given = [(n + 2 * network.margin) ** 3 for n in _WITH_MARGIN]
-    shares = np.array([[1, a / g] for a, g in zip(answered, given, strict=True)])
-    found = np.linalg.solve(shares, [[piece.bytes, piece.flops] for piece in traced])
-    whole, on_top = (PieceCost(bytes=float(row[0]), flops=float(row[1])) for row in found)
+    small, large = (_piece(*_run_on(network, [n] * 3))[0] for n in _WITH_MARGIN)
+    shares = [(n / (n + 2 * network.margin)) ** 3 for n in _WITH_MARGIN]
+
+    def apart(one: float, other: float) -> tuple[float, float]:
+        on_top = (other - one) / (shares[1] - shares[0])
+        return one - on_top * shares[0], on_top
+
+    held, computed = apart(small.bytes, large.bytes), apart(small.flops, large.flops)
+    whole, on_top = (PieceCost(bytes=b, flops=f) for b, f in zip(held, computed, strict=True))
     return whole, on_top
 
 
