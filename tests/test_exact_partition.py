@@ -130,6 +130,44 @@ def test_trained_weights_in_parts_give_the_whole(
     assert differing == 0
 
 
+def _learnt(name: NetworkName) -> TorchEngine:
+    """A few steps towards saying where an image is bright."""
+    network = _network(name)
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(20):
+        images = torch.randn(2, 4, 16, 16, 16, generator=generator)
+        truth = images.mean(dim=1).mul(3).round().clamp(0, 3).long()
+        loss = torch.nn.functional.cross_entropy(network.train()(images), truth)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    return TorchEngine(network.eval(), bf16=False)
+
+
+@pytest.mark.parametrize("name", WIDTHS)
+def test_what_was_learnt_in_parts_gives_the_whole(name: NetworkName) -> None:
+    engine = _learnt(name)
+    x, y, z = (2 * s for s in engine.stride)
+    cuts = [Partition(tile=(x, y, z))]
+    cuts += [Partition((LevelCut(0, 1, (8, 6, 10)),))] if name in LEVELED else []
+    for cut in cuts:
+        apart, differing = _unlike(engine, _images((33, 26, 19)), cut)
+        assert apart < SAME_LOGITS
+        assert differing == 0
+
+
+@pytest.mark.parametrize("way", ["encode_halo", "decode_halo"])
+def test_a_shorter_halo_is_noticed_by_trained_weights(way: str) -> None:
+    model = shipped_model()
+    top = TRAINED.cost.levels[0]
+    shorter = _with_halos(TRAINED.cost, **{way: getattr(top, way) - top.factor})
+    engine = TorchEngine(load_network(model), bf16=False, cost=shorter)
+    cut = Partition((LevelCut(0, 1, (16, 16, 16)),))
+    apart, _ = _unlike(engine, _images((48, 48, 32)), cut)
+    assert apart > 10 * SAME_LOGITS
+
+
 def _with_halos(cost: NetworkCost, **changed: int) -> NetworkCost:
     levels = [level.model_copy(update=changed) for level in cost.levels]
     return cost.model_copy(update={"levels": tuple(levels)})
