@@ -1,6 +1,7 @@
 """The command line: one verb a file, thin – parse, call, print.
 
 Exit codes: 0 done; 1 a fault of ours; 2 something given cannot be used as it is;
+3 some cases of a cohort failed, the others are done;
 130 stopped by the user. Nothing heavy is imported before a verb runs.
 """
 

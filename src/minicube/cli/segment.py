@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from minicube._errors import InputError
-from minicube._machine import peak_memory
+from minicube.cli._segmenting import (
+    Request,
+    Target,
+    Work,
+    cases_of,
+    refuse_existing,
+    targets_of,
+)
 from minicube.cli._shared import (
     JsonOption,
     PrecisionName,
@@ -22,185 +29,175 @@ from minicube.cli._shared import (
 )
 
 if TYPE_CHECKING:
-    from minicube.inference import MemoryPlan, Segmentation, Segmenter
-    from minicube.scans import CaseFiles, LabelScheme
+    from rich.progress import Progress
 
-__all__ = ["segment"]
+    from minicube.inference import MemoryPlan
+
+__all__ = ["SOME_FAILED", "segment"]
+
+SOME_FAILED = 3
+
+InputArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="INPUT", help="A case folder, a 4-D file, or a folder of cases."),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="Label map to write; a folder for several cases."),
+]
+ModelOption = Annotated[
+    list[Path] | None,
+    typer.Option(help="A run or an exported file; several: their mean. By default the shipped."),
+]
+ReportOption = Annotated[
+    Path | None, typer.Option(help="HTML report to write; a folder for several cases.")
+]
+ProbabilitiesOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Where to write maps of the probability of WT, TC, ET."),
+]
+TtaOption = Annotated[
+    bool, typer.Option("--tta", help="Mean with the head mirrored left to right; twice the time.")
+]
+LargestOption = Annotated[
+    bool, typer.Option("--largest", help="Keep only the largest component of the tumour.")
+]
+DropBelowOption = Annotated[
+    float, typer.Option(metavar="ML", help="Drop components of the tumour smaller than this.")
+]
+FillHolesOption = Annotated[
+    bool, typer.Option("--fill-holes", help="Fill what tumour or core enclose on all sides.")
+]
+LeastEnhancingOption = Annotated[
+    float, typer.Option(metavar="ML", help="Enhancing tumour of less in all becomes core.")
+]
+MemoryOption = Annotated[
+    str | None, typer.Option(help="Most that this process may hold, such as 1GB; or auto.")
+]
+EngineOption = Annotated[
+    Literal["auto", "openvino", "onnxruntime", "torch"],
+    typer.Option(help="What runs the network; runs that are not exported: torch."),
+]
+JobsOption = Annotated[
+    int, typer.Option(min=1, help="Of several cases: computed at once. Each takes its memory.")
+]
 
 
 def segment(
-    source: Annotated[
-        Path | None,
-        typer.Argument(metavar="INPUT", help="A case folder, a 4-D file, or a folder of cases."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Label map to write; a folder for several cases."),
-    ] = None,
+    source: InputArgument = None,
+    out: OutOption = None,
     t1: Annotated[Path | None, typer.Option(help="T1 without contrast.")] = None,
     t1ce: Annotated[Path | None, typer.Option(help="T1 with contrast.")] = None,
     t2: Annotated[Path | None, typer.Option(help="T2.")] = None,
     flair: Annotated[Path | None, typer.Option(help="FLAIR.")] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="A run folder; the shipped model when left out.")
-    ] = None,
+    model: ModelOption = None,
     labels: Annotated[
         SchemeName, typer.Option(help="Label scheme of what is written.")
     ] = "brats2023",
-    report: Annotated[
-        Path | None, typer.Option(help="HTML report to write; a folder for several cases.")
-    ] = None,
-    memory: Annotated[
-        str | None, typer.Option(help="Most that this process may hold, such as 1GB; or auto.")
-    ] = None,
+    report: ReportOption = None,
+    probabilities: ProbabilitiesOption = None,
+    tta: TtaOption = False,
+    largest: LargestOption = False,
+    drop_below: DropBelowOption = 0.0,
+    fill_holes: FillHolesOption = False,
+    least_enhancing: LeastEnhancingOption = 0.0,
+    memory: MemoryOption = None,
     precision: Annotated[PrecisionName, typer.Option(help="Of the network's arithmetic.")] = "auto",
+    engine: EngineOption = "auto",
+    jobs: JobsOption = 1,
     no_clobber: Annotated[
         bool, typer.Option("--no-clobber", help="Refuse to replace a file that exists.")
     ] = False,
     json: JsonOption = None,
 ) -> None:
-    """Segment one case or a folder of cases.
+    """Segment one case, or a folder of cases, which goes on where it was stopped.
 
     Example: minicube segment patient_07/ -o patient_07_seg.nii.gz --report patient_07.html
     """
     if out is None:
         raise InputError("Where to write is missing.", hint="add -o OUT.nii.gz")
     files = {"t1n": t1, "t1c": t1ce, "t2w": t2, "t2f": flair}
-    cases = _cases(source, {name: path for name, path in files.items() if path is not None})
-    targets = _targets(cases, out, report)
-    if no_clobber:
-        _refuse_existing(targets)
-    from minicube.engines import Precision, load_model
-    from minicube.inference import Limits, Segmenter
+    cases = cases_of(source, {name: path for name, path in files.items() if path is not None})
+    targets = targets_of(cases, out, report, probabilities)
+    if no_clobber and len(targets) == 1:
+        refuse_existing(targets[0].outputs)
+    if jobs > 1 and memory is not None:
+        raise InputError(
+            "--jobs and --memory contradict each other.",
+            found="a budget, which holds for one case at a time",
+            hint="leave one of them out",
+        )
+    from minicube.engines import EngineName, Precision
+    from minicube.inference import Limits, PostProcessing, Refinements
     from minicube.planning import parse_memory
     from minicube.scans import LabelScheme
 
-    scheme = LabelScheme(labels)
-    limits = Limits(None if memory is None else parse_memory(memory), Precision(precision))
-    segmenter = Segmenter(None if model is None else load_model(model), limits)
-    rows = []
-    with progress() as display:
-        task = display.add_task("segmenting", total=len(targets), note="")
-        for target in targets:
-            display.update(task, note=target.case.identity)
-
-            def tell(plan: MemoryPlan, case: str = target.case.identity) -> None:
-                display.console.print(f"{case}: {plan.in_words()}")
-
-            rows.append(_one(segmenter, target, scheme, tell, overwrite=not no_clobber))
-            display.advance(task)
+    request = Request(
+        models=model or [],
+        scheme=LabelScheme(labels),
+        limits=Limits(
+            None if memory is None else parse_memory(memory),
+            Precision(precision),
+            EngineName(engine),
+        ),
+        refinements=Refinements(
+            tta,
+            probabilities is not None,
+            PostProcessing(largest, drop_below, fill_holes, least_enhancing),
+        ),
+        jobs=min(jobs, len(targets)),
+        resumable=len(targets) > 1,
+        overwrite=not no_clobber,
+    )
+    rows = [_one(request, targets[0])] if len(targets) == 1 else _cohort(request, targets, out)
     if json is not None:
         emit_json(rows[0] if len(rows) == 1 else rows, json)
     if json != "-":
         _tell(rows)
+    if any("error" in row for row in rows):
+        raise typer.Exit(SOME_FAILED)
 
 
-@dataclass(frozen=True)
-class _Target:
-    case: CaseFiles
-    out: Path
-    report: Path | None
+def _one(request: Request, target: Target) -> dict[str, Any]:
+    with progress() as display:
+        work = Work(request, _teller(display))
+        task = display.add_task("segmenting", total=1, note=target.case.identity)
+        row = work.write(target, work.compute(work.read(target)))
+        display.advance(task)
+    return row
 
 
-def _cases(source: Path | None, named: dict[str, Path]) -> list[CaseFiles]:
-    from minicube.scans import CaseFiles, Sequence, find_cases
+def _cohort(request: Request, targets: list[Target], out: Path) -> list[dict[str, Any]]:
+    """A row for each case; one that failed has its error in it."""
+    from minicube.inference import VOLUMES, Stages, one_by_one, overlapped, write_volumes
 
-    if source is not None and named:
-        raise InputError(
-            "Both a folder and single files were given.",
-            hint="give either INPUT, or --t1 --t1ce --t2 --flair",
-        )
-    if source is not None:
-        return find_cases(source)
-    if not named:
-        raise InputError(
-            "What to segment is missing.",
-            hint="give a case folder, or --t1 --t1ce --t2 --flair",
-        )
-    return [CaseFiles.of_files({Sequence(name): path for name, path in named.items()})]
-
-
-def _targets(cases: list[CaseFiles], out: Path, report: Path | None) -> list[_Target]:
-    """Where each case's results go: ``out`` itself for one case, inside it for several."""
-    if len(cases) == 1 and out.name.endswith((".nii", ".nii.gz")):
-        return [_Target(cases[0], out, report)]
-    if out.is_file() or out.suffix in (".nii", ".gz"):
-        raise InputError(
-            f"{len(cases)} cases were found, but {out} is one file.",
-            hint="give -o a folder",
-        )
-    return [
-        _Target(
-            case,
-            out / f"{case.identity}_seg.nii.gz",
-            None if report is None else report / f"{case.identity}.html",
-        )
-        for case in cases
-    ]
+    with progress() as display:
+        work = Work(request, _teller(display))
+        made = {target.out: work.made_before(target) for target in targets}
+        rows = {path: row for path, row in made.items() if row is not None}
+        left = [target for target in targets if target.out not in rows]
+        if not request.overwrite:
+            table = [] if rows else [out / VOLUMES]  # of a cohort that goes on, it is ours
+            refuse_existing([*table, *(path for target in left for path in target.outputs)])
+        stages = Stages(work.read, work.compute, work.write)
+        frugal = request.limits.memory is not None
+        outcomes = one_by_one(left, stages) if frugal else overlapped(left, stages, request.jobs)
+        there = f"{len(rows)} were there" if rows else ""
+        task = display.add_task("segmenting", total=len(left), note=there)
+        with closing(outcomes):
+            for outcome in outcomes:
+                identity = outcome.item.case.identity
+                failed = {"case": identity, "error": outcome.error}
+                rows[outcome.item.out] = failed if outcome.result is None else outcome.result
+                display.update(task, advance=1, note=identity)
+    table_rows = [rows[target.out] for target in targets]
+    write_volumes(out / VOLUMES, table_rows)
+    return table_rows
 
 
-def _refuse_existing(targets: list[_Target]) -> None:
-    taken = [p for t in targets for p in (t.out, t.report) if p is not None and p.exists()]
-    if taken:
-        raise InputError(
-            "Files that --no-clobber protects are already there.",
-            found=", ".join(map(str, taken)),
-        )
-
-
-def _one(
-    segmenter: Segmenter,
-    target: _Target,
-    scheme: LabelScheme,
-    planned: Callable[[MemoryPlan], None],
-    *,
-    overwrite: bool,
-) -> dict[str, Any]:
-    from minicube.scans import load_case
-
-    case = load_case(target.case, with_reference=False, on_disk=segmenter.is_frugal)
-    result = segmenter.segment(case, planned)
-    result.save(target.out, scheme=scheme, overwrite=overwrite)
-    if target.report is not None:
-        _write_report(target.report, result, scheme, overwrite=overwrite)
-    return {
-        "case": case.identity,
-        "output": str(target.out),
-        "label_scheme": scheme.value,
-        "labels": {str(value): tissue.value for value, tissue in scheme.tissues.items()},
-        "volumes_ml": result.volumes_ml,
-        "model": segmenter.model.description.name,
-        "seconds": round(result.seconds, 2),
-        "memory": _memory(result),
-        "warnings": list(case.warnings),
-        "note": "research use only, not a medical device",
-    }
-
-
-def _memory(result: Segmentation) -> dict[str, Any] | None:
-    if result.plan is None:
-        return None
-    return result.plan.to_dict() | {"peak_bytes": peak_memory()}
-
-
-def _write_report(
-    path: Path, result: Segmentation, scheme: LabelScheme, *, overwrite: bool
-) -> None:
-    from minicube._version import __version__
-    from minicube.reporting import case_report, write_report
-
-    description = result.model.description
-    provenance = {
-        "minicube": __version__,
-        "model": f"{description.name} ({description.network}, {description.steps} steps)",
-        "trained on": description.trained_on,
-        "checksum of the weights": description.sha256[:16],
-        "time": f"{result.seconds:.1f} s",
-    }
-    # In the scheme of the file, so that the values on the page are those in it.
-    labels = result.labels.to(scheme)
-    html = case_report(result.case, labels, scores=None, provenance=provenance)
-    write_report(path, html, overwrite=overwrite)
+def _teller(display: Progress) -> Callable[[str, MemoryPlan], None]:
+    """Says how a case is kept within the memory, above the bar."""
+    return lambda case, plan: display.console.print(f"{case}: {plan.in_words()}")
 
 
 def _tell(rows: list[dict[str, Any]]) -> None:
@@ -211,15 +208,23 @@ def _tell(rows: list[dict[str, Any]]) -> None:
     table = Table(caption="Research use only – not a medical device.")
     for heading in ("case", "WT ml", "TC ml", "ET ml", "seconds", "written to"):
         table.add_column(heading, overflow="fold")
-    for row in rows:
+    failed = [row for row in rows if "error" in row]
+    found = [row for row in rows if "error" not in row]
+    for row in found:
         ml = row["volumes_ml"]
         regions = (f"{ml[name]:.1f}" for name in ("WT", "TC", "ET"))
         table.add_row(row["case"], *regions, f"{row['seconds']:.1f}", row["output"])
-    results().print(table)
-    for row in rows:
-        if row["memory"] is not None:
-            held = row["memory"]["peak_bytes"]
-            if held is not None:
-                console().print(f"{row['case']}: {in_words(held)} held")
+    if found:
+        results().print(table)
+    for row in found:
+        if row["memory"] is not None and row["memory"]["peak_bytes"] is not None:
+            console().print(f"{row['case']}: {in_words(row['memory']['peak_bytes'])} held")
         for warning in row["warnings"]:
             console().print(f"[yellow]{row['case']}: {warning}[/]")
+    there = sum("made_before" in row for row in found)
+    if there:
+        console().print(f"{there} of {len(rows)} were there already and would come out the same")
+    for row in failed:
+        console().print(f"{row['case']}: {row['error']}", style="red", markup=False)
+    if failed:
+        console().print(f"{len(failed)} of {len(rows)} cases failed", style="red")

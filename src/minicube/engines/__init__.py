@@ -4,9 +4,12 @@ from minicube.engines.choice import AnyEngine, EngineName, open_engine
 from minicube.engines.engine import (
     Cut,
     Engine,
+    HeldImages,
     Precision,
     cut_volume,
+    keep_likeliest,
     segment_volume,
+    volume_answers,
     volume_logits,
 )
 from minicube.engines.model import (
@@ -28,14 +31,17 @@ __all__ = [
     "Cut",
     "Engine",
     "EngineName",
+    "HeldImages",
     "Model",
     "ModelDescription",
     "Numbers",
     "Precision",
     "checksum",
     "cut_volume",
+    "keep_likeliest",
     "load_model",
     "open_engine",
     "segment_volume",
+    "volume_answers",
     "volume_logits",
 ]

@@ -21,7 +21,9 @@ __all__ = [
     "HeldImages",
     "Precision",
     "cut_volume",
+    "keep_likeliest",
     "segment_volume",
+    "volume_answers",
     "volume_logits",
 ]
 
@@ -124,7 +126,7 @@ def volume_logits(
     """
     whole = HeldImages(images)
     out = np.zeros((len(NETWORK_SCHEME.values), *whole.shape), np.float32)
-    for box, logits in _answers(engine, whole, cut):
+    for box, logits in volume_answers(engine, whole, cut):
         x, y, z = box.slices
         out[:, x, y, z] = logits
     return out
@@ -140,23 +142,28 @@ def segment_volume(
     """
     given = HeldImages(images) if isinstance(images, np.ndarray) else images
     labels = np.zeros(given.shape, np.uint8)
-    for box, logits in _answers(engine, given, cut):
+    for box, logits in volume_answers(engine, given, cut):
         x, y, z = box.slices
-        _keep_likeliest(logits, labels[x, y, z])
+        keep_likeliest(logits, labels[x, y, z])
     return LabelMap(labels, NETWORK_SCHEME)
 
 
-def _keep_likeliest(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> None:
-    """As argmax, the first of equals; by planes and comparisons, which is several times faster."""
+def keep_likeliest(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> None:
+    """Write the likeliest class of each voxel of ``(class, x, y, z)`` into ``(x, y, z)``.
+
+    The first of equals, as argmax; by planes and comparisons, which is several times faster.
+    """
     for x in range(logits.shape[1]):
         best = logits[0, x].copy()
+        labels[x] = 0
         for value in range(1, len(logits)):
             better = logits[value, x] > best
             labels[x][better] = value
             np.maximum(best, logits[value, x], out=best)
 
 
-def _answers(engine: Engine, images: Images, cut: Cut | Partition | None) -> Iterator[Answer]:
+def volume_answers(engine: Engine, images: Images, cut: Cut | Partition | None) -> Iterator[Answer]:
+    """Boxes that tile the volume, and the logits there; as for :func:`volume_logits`."""
     volume = Box((0, 0, 0), images.shape)
     if cut is None:
         yield volume, _answer(engine, images, volume, 0)

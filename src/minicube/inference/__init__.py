@@ -1,15 +1,49 @@
 """A Case to a Segmentation."""
 
+from minicube.inference.averaging import Probabilities
+from minicube.inference.cohort import (
+    VOLUMES,
+    Outcome,
+    Stages,
+    one_by_one,
+    overlapped,
+    write_volumes,
+)
 from minicube.inference.memory import MemoryPlan, Needs, plan_ahead
-from minicube.inference.segment import Limits, Segmentation, Segmenter, segment, shipped_model
+from minicube.inference.postprocess import PostProcessing, postprocess
+from minicube.inference.resume import Made, keep_made, made_before, origin_of_segmentation
+from minicube.inference.segment import (
+    Limits,
+    Refinements,
+    Segmentation,
+    Segmenter,
+    probability_files,
+    segment,
+    shipped_model,
+)
 
 __all__ = [
+    "VOLUMES",
     "Limits",
+    "Made",
     "MemoryPlan",
     "Needs",
+    "Outcome",
+    "PostProcessing",
+    "Probabilities",
+    "Refinements",
     "Segmentation",
     "Segmenter",
+    "Stages",
+    "keep_made",
+    "made_before",
+    "one_by_one",
+    "origin_of_segmentation",
+    "overlapped",
     "plan_ahead",
+    "postprocess",
+    "probability_files",
     "segment",
     "shipped_model",
+    "write_volumes",
 ]

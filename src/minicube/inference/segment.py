@@ -1,22 +1,32 @@
-"""One case through one model."""
+"""One case through one model, or through several."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.util import find_spec
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minicube._errors import InputError, MissingExtra
+from minicube._errors import InputError
 from minicube._machine import give_back_freed_memory
-from minicube.engines import Model, Precision, load_model, segment_volume
+from minicube.engines import (
+    AnyEngine,
+    EngineName,
+    HeldImages,
+    Model,
+    ModelDescription,
+    Precision,
+    load_model,
+    open_engine,
+    segment_volume,
+)
 from minicube.engines.calibration import Calibration, calibrated
-from minicube.engines.engine import HeldImages
+from minicube.inference.averaging import CLASSES, Probabilities, ProbabilitySum, Run
 from minicube.inference.memory import MemoryPlan, Needs, check_preparation, plan_case
+from minicube.inference.postprocess import PostProcessing, postprocess
 from minicube.planning import in_words
 from minicube.scans import (
     Case,
@@ -25,13 +35,19 @@ from minicube.scans import (
     Region,
     Tissue,
     write_label_map,
+    write_probability_map,
 )
-from minicube.volumes import Intensities, prepare, restore
+from minicube.volumes import Prepared, Shape, prepare, restore
 
-if TYPE_CHECKING:
-    from minicube.engines.torch_engine import TorchEngine
-
-__all__ = ["Limits", "Segmentation", "Segmenter", "segment", "shipped_model"]
+__all__ = [
+    "Limits",
+    "Refinements",
+    "Segmentation",
+    "Segmenter",
+    "probability_files",
+    "segment",
+    "shipped_model",
+]
 
 DEFAULT_SCHEME = LabelScheme.BRATS2023
 
@@ -43,16 +59,18 @@ class Segmentation:
     Args:
         case: What was segmented.
         labels: On the case's RAS+ grid.
-        model: What segmented it.
+        models: What segmented it; of several, the mean of their probabilities did.
         seconds: Time it took, preparation included, reading and writing not.
         plan: How it was kept within a memory budget, where there was one.
+        probabilities: Before post-processing, where they were asked for.
     """
 
     case: Case
     labels: LabelMap
-    model: Model
+    models: tuple[Model, ...]
     seconds: float
     plan: MemoryPlan | None = None
+    probabilities: Probabilities | None = None
 
     def save(
         self,
@@ -77,10 +95,29 @@ class Segmentation:
         write_label_map(Path(path), on_file, geometry, overwrite=overwrite)
         return Path(path)
 
+    def save_probabilities(self, folder: Path | str, *, overwrite: bool = True) -> list[Path]:
+        """Write a map of each region's probability in the geometry of the input.
+
+        Args:
+            folder: The files are named as :func:`probability_files` says.
+            overwrite: False refuses to replace an existing file.
+
+        Raises:
+            InputError: They were not asked for, or a file cannot be written.
+        """
+        if self.probabilities is None:
+            raise InputError("Probabilities were not kept.", hint="ask for them: Refinements")
+        files = probability_files(Path(folder), self.case.identity)
+        geometry = self.case.geometry
+        for region, path in files.items():
+            array = geometry.from_ras(self.probabilities.of(region))
+            write_probability_map(path, array, geometry, overwrite=overwrite)
+        return list(files.values())
+
     @property
     def voxel_ml(self) -> float:
         """Volume of one voxel, millilitres."""
-        return float(np.prod(self.case.spacing)) / 1000
+        return _voxel_ml(self.case)
 
     @property
     def volumes_ml(self) -> dict[str, float]:
@@ -102,31 +139,57 @@ class Limits:
 
     Args:
         memory: Bytes of the whole process; None sets no limit.
-        precision: Number format; "auto" takes bf16 where the processor has it and the model
-            was not made for raw intensities.
+        precision: Number format, as for :func:`minicube.engines.open_engine`.
+        engine: What runs the network.
     """
 
     memory: int | None = None
     precision: Precision = Precision.AUTO
+    engine: EngineName = EngineName.AUTO
+
+
+@dataclass(frozen=True)
+class Refinements:
+    """What is done beside one run of each network; nothing, unless asked for.
+
+    Args:
+        mirror: Take the mean with the head that has left and right exchanged.
+        probabilities: Keep the probabilities.
+        post: Steps after the network.
+    """
+
+    mirror: bool = False
+    probabilities: bool = False
+    post: PostProcessing = field(default_factory=PostProcessing)
 
 
 class Segmenter:
-    """A model made ready once, for any number of cases.
+    """One model or several made ready once, for any number of cases.
 
     Args:
-        model: As :func:`minicube.engines.load_model` gives it; the shipped one by default.
+        model: As :func:`minicube.engines.load_model` gives it, the shipped one by default; of
+            several, the mean of their probabilities counts.
         limits: Of memory and precision.
+        refinements: Beside one run of each network.
 
     Raises:
-        InputError: PyTorch is not installed, the weights are damaged, or the memory is too
-            little for any case.
+        InputError: The engine is not installed, the weights are damaged, the memory is too
+            little for any case, or the models want scans prepared in different ways.
     """
 
-    def __init__(self, model: Model | None = None, limits: Limits | None = None) -> None:
-        self.model = model or shipped_model()
-        self._memory = None if limits is None else limits.memory
-        self._takes = None if self._memory is None else _calibrated(self._memory)
-        self._engine = _engine(self.model, Precision.AUTO if limits is None else limits.precision)
+    def __init__(
+        self,
+        model: Model | Sequence[Model] | None = None,
+        limits: Limits | None = None,
+        refinements: Refinements | None = None,
+    ) -> None:
+        given = [model] if isinstance(model, Model) else list(model or [])
+        self.models = tuple(given or [shipped_model()])
+        _check_prepared_alike(self.models)
+        self._refine = refinements or Refinements()
+        limits = limits or Limits()
+        self._memory = limits.memory
+        self._members = [_Member.ready(model, limits) for model in self.models]
 
     @property
     def is_frugal(self) -> bool:
@@ -140,32 +203,102 @@ class Segmenter:
 
         Args:
             case: From :func:`minicube.load_case`.
-            planned: Is told the plan, where there is one, before the network runs.
+            planned: Told how it is kept within the memory, before the network runs.
 
         Raises:
             InputError: It cannot be prepared, or not be kept within the memory.
         """
         began = time.perf_counter()
-        description = self.model.description
-        limits = self._limits()
-        if limits is not None:
-            check_preparation(limits[0], case.shape, *limits[1:])
-        prepared = prepare(_without_reference(case), denoise=description.denoise)
-        images = prepared.images_as(description.normalisation)
-        shape = HeldImages(images).shape
-        plan = None if limits is None else plan_case(limits[0], shape, *limits[1:])
+        self._check_preparation(case.shape)
+        denoise = self.models[0].description.denoise
+        prepared = prepare(_without_reference(case), denoise=denoise)
+        found, plan, probabilities = self._run(prepared, planned)
+        labels = restore(found, prepared.frame)
+        labels = postprocess(labels, _voxel_ml(case), self._refine.post)
+        seconds = time.perf_counter() - began
+        return Segmentation(case, labels, self.models, seconds, plan, probabilities)
+
+    @property
+    def _averages(self) -> bool:
+        refine = self._refine
+        return len(self.models) > 1 or refine.mirror or refine.probabilities
+
+    def _run(
+        self, prepared: Prepared, planned: Callable[[MemoryPlan], None] | None
+    ) -> tuple[LabelMap, MemoryPlan | None, Probabilities | None]:
+        ways = {model.description.normalisation for model in self.models}
+        images = {way: prepared.images_as(way) for way in ways}
+        shape = HeldImages(prepared.images).shape
+        total = ProbabilitySum(shape) if self._averages else None
+        plans = [self._plan(member, shape) for member in self._members]
+        runs = [
+            Run(
+                member.engine,
+                images[member.description.normalisation],
+                member.description.cut if plan is None else plan.cut,
+            )
+            for member, plan in zip(self._members, plans, strict=True)
+        ]
+        if self._refine.mirror:
+            runs += [replace(run, mirrored=True) for run in runs]
+        plan = _together([plan for plan in plans if plan is not None], len(runs))
         if plan is not None and planned is not None:
             planned(plan)
-        found = segment_volume(self._engine, images, description.cut if plan is None else plan.cut)
-        labels = restore(found, prepared.frame)
-        return Segmentation(case, labels, self.model, time.perf_counter() - began, plan)
+        if total is None:
+            return segment_volume(runs[0].engine, runs[0].images, runs[0].cut), plan, None
+        for run in runs:
+            total.add(run)
+        found = Probabilities(total.mean(), prepared.frame)
+        return found.likeliest(), plan, found if self._refine.probabilities else None
 
-    def _limits(self) -> tuple[Needs, int, Calibration] | None:
-        if self._memory is None or self._takes is None:
+    def _check_preparation(self, shape: Shape) -> None:
+        for member in self._members:
+            takes = self._takes(member, shape)
+            if takes is not None and self._memory is not None:
+                averaging = _bytes_of(CLASSES, shape) if self._averages else 0
+                takes = takes.model_copy(update={"scratch": takes.scratch + averaging})
+                check_preparation(member.needs, shape, self._memory, takes)
+
+    def _plan(self, member: _Member, shape: Shape) -> MemoryPlan | None:
+        takes = self._takes(member, shape)
+        if takes is None or self._memory is None:
             return None
-        engine = self._engine
-        needs = Needs(engine.cost, self.model.description.cut, engine.feature_bytes)
-        return needs, self._memory, self._takes
+        return plan_case(member.needs, shape, self._memory, takes)
+
+    def _takes(self, member: _Member, shape: Shape) -> Calibration | None:
+        takes = member.takes
+        if takes is None or not self._refine.mirror:
+            return takes
+        # A window turned round is a copy.
+        turned = _bytes_of(member.engine.cost.sequences, shape)
+        return takes.model_copy(update={"scratch": takes.scratch + turned})
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A model, what runs it, and what that takes where memory is limited."""
+
+    model: Model
+    engine: AnyEngine
+    takes: Calibration | None
+
+    @classmethod
+    def ready(cls, model: Model, limits: Limits) -> _Member:
+        takes = None
+        if limits.memory is not None:
+            takes = calibrated(model, limits.engine, limits.precision)
+            _check_any_fits(limits.memory, takes)
+            give_back_freed_memory()
+        engine = open_engine(model, engine=limits.engine, precision=limits.precision)
+        return cls(model, engine, takes)
+
+    @property
+    def description(self) -> ModelDescription:
+        return self.model.description
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(self.engine.cost, self.description.cut, self.engine.feature_bytes)
 
 
 def segment(case: Case, model: Path | str | None = None) -> Segmentation:
@@ -181,36 +314,55 @@ def segment(case: Case, model: Path | str | None = None) -> Segmentation:
     return Segmenter(None if model is None else load_model(Path(model))).segment(case)
 
 
+def probability_files(folder: Path, identity: str) -> dict[Region, Path]:
+    """Where the probabilities of a case are written.
+
+    Args:
+        folder: Of the maps.
+        identity: Name of the case.
+    """
+    return {region: folder / f"{identity}_{region.value}.nii.gz" for region in Region}
+
+
 def shipped_model() -> Model:
     """The model inside the package."""
     return load_model(Path(__file__).parents[1] / "weights" / "provisional")
 
 
-def _engine(model: Model, precision: Precision) -> TorchEngine:
-    if find_spec("torch") is None:
-        raise MissingExtra("Segmenting", "train")
-    from minicube.engines.torch_engine import TorchEngine, has_bf16, load_network
-
-    # Raw intensities need more digits than bf16 has; such models were trained in fp32.
-    z_scores = model.description.normalisation is Intensities.Z_SCORE
-    bf16 = (z_scores and has_bf16()) if precision is Precision.AUTO else precision is Precision.BF16
-    return TorchEngine(load_network(model), bf16=bf16, cost=model.description.cost)
-
-
-def _calibrated(memory: int) -> Calibration:
-    if find_spec("torch") is None:
-        raise MissingExtra("Segmenting", "train")
-    takes = calibrated()
+def _check_any_fits(memory: int, takes: Calibration) -> None:
     least = takes.base + takes.scratch
     if memory < least:
         raise InputError(
             f"{in_words(memory)} are too little for any case.",
             expected=f"more than {in_words(least)}, which the engine takes on this machine",
         )
-    give_back_freed_memory()
-    return takes
 
 
 def _without_reference(case: Case) -> Case:
     """A reference that came along is not the network's business, nor its resampling's cost."""
     return Case(case.identity, case.images, case.geometry, case.brain)
+
+
+def _voxel_ml(case: Case) -> float:
+    return float(np.prod(case.spacing)) / 1000
+
+
+def _bytes_of(channels: int, shape: Shape) -> int:
+    return channels * math.prod(shape) * np.dtype(np.float32).itemsize
+
+
+def _together(plans: list[MemoryPlan], runs: int) -> MemoryPlan | None:
+    """The plan of the run that holds most, with the time of all."""
+    if not plans:
+        return None
+    seconds = sum(plan.seconds for plan in plans) * runs / len(plans)
+    return replace(max(plans, key=lambda plan: plan.predicted), seconds=seconds)
+
+
+def _check_prepared_alike(models: tuple[Model, ...]) -> None:
+    if len({model.description.denoise for model in models}) > 1:
+        raise InputError(
+            "These models cannot be averaged: they want scans prepared in different ways.",
+            found="some take noise away first (denoise), some do not",
+            hint="give --model only models that were trained alike in this",
+        )

@@ -14,6 +14,7 @@ from minicube.scans.nifti import (
     write_volume,
     write_volumes_4d,
 )
+from minicube.scans.probability import write_probability_map
 from minicube.scans.reading import load_case, scheme_of_reference
 from minicube.scans.writing import describe_dataset, write_case
 
@@ -42,6 +43,7 @@ __all__ = [
     "stated_scheme",
     "write_case",
     "write_label_map",
+    "write_probability_map",
     "write_volume",
     "write_volumes_4d",
 ]

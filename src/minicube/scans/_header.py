@@ -126,6 +126,7 @@ def header_bytes(
     dtype: np.dtype[Any],
     volumes: int = 1,
     *,
+    slope: float = 1,
     intent: tuple[str, int] = ("", 0),
     description: str = "minicube",
     companion: str = "",
@@ -136,6 +137,7 @@ def header_bytes(
         geometry: Of each volume; what its file's header stored goes back as it was.
         dtype: Of the voxels, little-endian.
         volumes: 1 makes a 3-D file.
+        slope: What a stored voxel is multiplied with when it is read.
         intent: Name, up to 15 letters, and NIfTI intent code.
         description: Free text, up to 79 letters.
         companion: Name of a file that belongs to this one, up to 23 letters.
@@ -149,7 +151,7 @@ def header_bytes(
     fields["magic"], fields["vox_offset"] = _MAGIC[size].rstrip(b"\0"), size + 4
     if second:
         fields["magic"] = b"n+2\0\r\n\x1a\n"
-    fields["scl_slope"], fields["scl_inter"] = 1, 0
+    fields["scl_slope"], fields["scl_inter"] = slope, 0
     sform_code = geometry.sform_code
     if stored is None:
         fields.set_qform(geometry.affine, geometry.qform_code)

@@ -229,7 +229,7 @@ def write_label_map(
         description=_WRITTEN_BY,
         companion=sidecar.name,
     )
-    _write(path, head, [labels.array], overwrite=overwrite)
+    write_file(path, head, [labels.array], overwrite=overwrite)
     note = {
         "label_scheme": labels.scheme.value,
         "labels": {str(value): tissue.value for value, tissue in labels.scheme.tissues.items()},
@@ -271,7 +271,7 @@ def write_volumes_4d(
     """
     dtype = np.result_type(*(_smallest_type(array) for array in arrays))
     head = header_bytes(geometry, dtype, len(arrays))
-    _write(path, head, [array.astype(dtype) for array in arrays], overwrite=overwrite)
+    write_file(path, head, [array.astype(dtype) for array in arrays], overwrite=overwrite)
 
 
 def stem_of(path: Path) -> str:
@@ -398,7 +398,8 @@ def _smallest_type(array: NDArray[np.float32]) -> np.dtype[Any]:
     return np.dtype("<f4")
 
 
-def _write(path: Path, head: bytes, arrays: list[NDArray[Any]], *, overwrite: bool) -> None:
+def write_file(path: Path, head: bytes, arrays: list[NDArray[Any]], *, overwrite: bool) -> None:
+    """Write a header and what it announces, packed when the name says so."""
     if not path.name.endswith(_ENDINGS):
         raise InputError(
             f"{path} is no name for a NIfTI file.", expected="a name that ends in .nii.gz or .nii"

@@ -1,0 +1,260 @@
+"""The cases that ``minicube segment`` was given, and what is done with each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from minicube._errors import InputError
+from minicube._machine import peak_memory
+
+if TYPE_CHECKING:
+    from minicube.inference import Limits, Made, MemoryPlan, Refinements, Segmentation, Segmenter
+    from minicube.scans import Case, CaseFiles, LabelScheme
+    from minicube.volumes import Origin
+
+__all__ = ["Request", "Target", "Work", "cases_of", "refuse_existing", "targets_of"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A case and where its results go.
+
+    Args:
+        case: Its files.
+        out: Label map to write.
+        report: HTML page to write, if any.
+        probabilities: Folder of probability maps, if any.
+    """
+
+    case: CaseFiles
+    out: Path
+    report: Path | None
+    probabilities: Path | None
+
+    @property
+    def outputs(self) -> list[Path]:
+        """Every file that is written, but for the one beside the label map."""
+        from minicube.inference import probability_files
+
+        paths = [self.out] + ([] if self.report is None else [self.report])
+        if self.probabilities is not None:
+            paths += probability_files(self.probabilities, self.case.identity).values()
+        return paths
+
+
+def cases_of(source: Path | None, named: dict[str, Path]) -> list[CaseFiles]:
+    """The cases in a folder, or the one that single files make, by sequence.
+
+    Raises:
+        InputError: Neither or both were given, or nothing is recognised.
+    """
+    from minicube.scans import CaseFiles, Sequence, find_cases
+
+    if source is not None and named:
+        raise InputError(
+            "Both a folder and single files were given.",
+            hint="give either INPUT, or --t1 --t1ce --t2 --flair",
+        )
+    if source is not None:
+        return find_cases(source)
+    if not named:
+        raise InputError(
+            "What to segment is missing.",
+            hint="give a case folder, or --t1 --t1ce --t2 --flair",
+        )
+    return [CaseFiles.of_files({Sequence(name): path for name, path in named.items()})]
+
+
+def targets_of(
+    cases: Sequence[CaseFiles], out: Path, report: Path | None, probabilities: Path | None
+) -> list[Target]:
+    """Where each case's results go: ``out`` itself for one case, inside it for several.
+
+    Raises:
+        InputError: Several cases were to go into one file.
+    """
+    if len(cases) == 1 and out.name.endswith((".nii", ".nii.gz")):
+        return [Target(cases[0], out, report, probabilities)]
+    if out.is_file() or out.suffix in (".nii", ".gz"):
+        raise InputError(
+            f"{len(cases)} cases were found, but {out} is one file.",
+            hint="give -o a folder",
+        )
+    return [
+        Target(
+            case,
+            out / f"{case.identity}_seg.nii.gz",
+            None if report is None else report / f"{case.identity}.html",
+            probabilities,
+        )
+        for case in cases
+    ]
+
+
+def refuse_existing(paths: Sequence[Path]) -> None:
+    """Refuse to go on when one of these files exists.
+
+    Raises:
+        InputError: One does.
+    """
+    taken = [path for path in paths if path.exists()]
+    if taken:
+        raise InputError(
+            "Files that --no-clobber protects are already there.",
+            found=", ".join(map(str, taken)),
+        )
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for, whatever the case.
+
+    Args:
+        models: Run folders or exported files; none means the shipped model.
+        scheme: Of the label maps.
+        limits: Of memory and precision.
+        refinements: Beside one run of each network.
+        jobs: Cases computed at once.
+        resumable: Note beside each label map what it was made from.
+        overwrite: False refuses to replace existing files.
+    """
+
+    models: Sequence[Path]
+    scheme: LabelScheme
+    limits: Limits
+    refinements: Refinements
+    jobs: int
+    resumable: bool
+    overwrite: bool
+
+    @property
+    def options(self) -> dict[str, str]:
+        """All that changes what is written, beside models and scans."""
+        chosen = {
+            "labels": self.scheme.value,
+            "precision": self.limits.precision.value,
+            "engine": self.limits.engine.value,
+            "mirror": self.refinements.mirror,
+            **asdict(self.refinements.post),
+        }
+        return {name: str(value) for name, value in chosen.items()}
+
+
+class Work:
+    """Reads, computes and writes cases.
+
+    Args:
+        request: How.
+        planned: Told the name of a case and how it is kept within the memory.
+
+    Raises:
+        InputError: A model cannot be used, or the memory is too little for any case.
+    """
+
+    def __init__(self, request: Request, planned: Callable[[str, MemoryPlan], None]) -> None:
+        from minicube.engines import load_model
+        from minicube.inference import Segmenter
+
+        self._request, self._planned = request, planned
+        models = [load_model(folder) for folder in request.models]
+        # One for each case that is computed at a time: an engine runs one case.
+        segmenters = [
+            Segmenter(models, request.limits, request.refinements) for _ in range(request.jobs)
+        ]
+        self._models, self._frugal = segmenters[0].models, segmenters[0].is_frugal
+        self._idle: SimpleQueue[Segmenter] = SimpleQueue()
+        for segmenter in segmenters:
+            self._idle.put(segmenter)
+
+    def made_before(self, target: Target) -> dict[str, Any] | None:
+        """The row of a case that needs not be segmented again."""
+        from minicube.inference import made_before, origin_of_segmentation
+
+        origin = partial(origin_of_segmentation, target.case, self._models, self._request.options)
+        made = made_before(target.out, target.outputs, origin)
+        return None if made is None else self._row(target, made) | {"made_before": True}
+
+    def read(self, target: Target) -> tuple[Case, Origin | None]:
+        """The case, and what its results will have been made from."""
+        from minicube.inference import origin_of_segmentation
+        from minicube.scans import load_case
+
+        origin = None
+        if self._request.resumable:  # before it is read: a change in between is noticed later
+            origin = origin_of_segmentation(target.case, self._models, self._request.options)
+        return load_case(target.case, with_reference=False, on_disk=self._frugal), origin
+
+    def compute(self, loaded: tuple[Case, Origin | None]) -> tuple[Segmentation, Origin | None]:
+        """Segment a case."""
+        case, origin = loaded
+        segmenter = self._idle.get()
+        try:
+            return segmenter.segment(case, partial(self._planned, case.identity)), origin
+        finally:
+            self._idle.put(segmenter)
+
+    def write(self, target: Target, found: tuple[Segmentation, Origin | None]) -> dict[str, Any]:
+        """Write all that is wanted of a case; returns its row."""
+        from minicube.inference import Made, keep_made
+
+        result, origin = found
+        scheme, overwrite = self._request.scheme, self._request.overwrite
+        result.save(target.out, scheme=scheme, overwrite=overwrite)
+        if target.probabilities is not None:
+            result.save_probabilities(target.probabilities, overwrite=overwrite)
+        if target.report is not None:
+            _write_report(target.report, result, scheme, overwrite=overwrite)
+        made = Made(
+            volumes_ml=result.volumes_ml,
+            seconds=round(result.seconds, 2),
+            warnings=list(result.case.warnings),
+        )
+        if origin is not None:
+            keep_made(target.out, origin, target.outputs, made)
+        return self._row(target, made) | {"memory": _memory(result)}
+
+    def _row(self, target: Target, made: Made) -> dict[str, Any]:
+        scheme = self._request.scheme
+        return {
+            "case": target.case.identity,
+            "output": str(target.out),
+            "label_scheme": scheme.value,
+            "labels": {str(value): tissue.value for value, tissue in scheme.tissues.items()},
+            "volumes_ml": made.volumes_ml,
+            "model": " + ".join(model.description.name for model in self._models),
+            "seconds": made.seconds,
+            "memory": None,
+            "warnings": made.warnings,
+            "note": "research use only, not a medical device",
+        }
+
+
+def _memory(result: Segmentation) -> dict[str, Any] | None:
+    if result.plan is None:
+        return None
+    return result.plan.to_dict() | {"peak_bytes": peak_memory()}
+
+
+def _write_report(
+    path: Path, result: Segmentation, scheme: LabelScheme, *, overwrite: bool
+) -> None:
+    from minicube._version import __version__
+    from minicube.reporting import case_report, write_report
+
+    described = [model.description for model in result.models]
+    provenance = {
+        "minicube": __version__,
+        "model": " + ".join(f"{d.name} ({d.network}, {d.steps} steps)" for d in described),
+        "trained on": " + ".join(dict.fromkeys(d.trained_on for d in described)),
+        "checksum of the weights": " ".join(d.sha256[:16] for d in described),
+        "time": f"{result.seconds:.1f} s",
+    }
+    # In the scheme of the file, so that the values on the page are those in it.
+    labels = result.labels.to(scheme)
+    html = case_report(result.case, labels, scores=None, provenance=provenance)
+    write_report(path, html, overwrite=overwrite)

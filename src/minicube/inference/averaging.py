@@ -1,0 +1,110 @@
+"""Probabilities of a volume: of one network, of several, of the head and its mirror image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicube.engines import Cut, Engine, HeldImages, keep_likeliest, volume_answers
+from minicube.planning import Partition
+from minicube.scans import NETWORK_SCHEME, LabelMap, Region
+from minicube.volumes import Box, Frame, Shape, resample
+
+__all__ = ["CLASSES", "Probabilities", "ProbabilitySum", "Run"]
+
+CLASSES = len(NETWORK_SCHEME.values)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One way through one network.
+
+    Args:
+        engine: Runs it.
+        images: ``(sequence, x, y, z)`` as it wants them.
+        cut: How the volume is cut.
+        mirrored: Show it the head with left and right exchanged, and turn its answer back.
+    """
+
+    engine: Engine
+    images: NDArray[np.float32]
+    cut: Cut | Partition | None
+    mirrored: bool = False
+
+
+class ProbabilitySum:
+    """Class probabilities summed over runs, part by part.
+
+    Args:
+        shape: Voxels along x, y, z.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        # Written to at once, so that a budget is planned with all of it in memory.
+        self._sum = np.full((CLASSES, *shape), 0, np.float32)
+        self._runs = 0
+
+    def add(self, run: Run) -> None:
+        """Add the softmax of a run's logits; parts that hold nothing are background."""
+        turned = slice(None, None, -1 if run.mirrored else None)
+        total = self._sum[:, turned]
+        for box, logits in volume_answers(run.engine, _Turned(run.images[:, turned]), run.cut):
+            x, y, z = box.slices
+            _add_softmax(logits, total[:, x, y, z])
+        self._runs += 1
+
+    def mean(self) -> NDArray[np.float32]:
+        """The sum made the mean, ``(class, x, y, z)``; nothing can be added any more."""
+        self._sum /= self._runs
+        return self._sum
+
+
+@dataclass(frozen=True, eq=False)
+class Probabilities:
+    """Class probabilities of a prepared case.
+
+    Args:
+        array: ``(class, x, y, z)`` on the box of ``frame``, in the order of
+            :data:`NETWORK_SCHEME`; they sum up to 1.
+        frame: The way back to the case's grid.
+    """
+
+    array: NDArray[np.float32]
+    frame: Frame
+
+    def likeliest(self) -> LabelMap:
+        """Labels on the box of the frame."""
+        labels = np.empty(self.array.shape[1:], np.uint8)
+        keep_likeliest(self.array, labels)
+        return LabelMap(labels, NETWORK_SCHEME)
+
+    def of(self, region: Region) -> NDArray[np.float32]:
+        """Probability of a region on the case's RAS+ grid, ``(x, y, z)`` in [0, 1].
+
+        Interpolated linearly where the case's voxels are not 1 mm; 0 outside the brain's box.
+        """
+        whole = np.zeros(self.frame.network_shape, np.float32)
+        inside = whole[self.frame.box.slices]
+        for value in NETWORK_SCHEME.region_values(region):
+            inside += self.array[value]
+        np.minimum(inside, 1, out=inside)
+        return resample(whole, self.frame.case_shape)
+
+
+@dataclass(frozen=True, eq=False)
+class _Turned(HeldImages):
+    """Images whose windows are contiguous, even of a view that runs backwards."""
+
+    def read(self, box: Box) -> NDArray[np.float32]:
+        return np.ascontiguousarray(super().read(box))
+
+
+def _add_softmax(logits: NDArray[np.float32], total: NDArray[np.float32]) -> None:
+    if not logits.any():
+        total[0] += 1
+        return
+    for x in range(logits.shape[1]):  # by planes: nothing of the volume's size is made
+        shares = np.exp(logits[:, x] - logits[:, x].max(axis=0))
+        total[:, x] += shares / shares.sum(axis=0)
