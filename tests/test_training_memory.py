@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -11,21 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minicube import InputError
-from minicube._machine import (
-    forget_peak_memory,
-    give_back_freed_memory,
-    peak_memory,
-    resident_memory,
-)
+from minicube._machine import resident_memory
 from minicube.networks import LeveledNetwork, NetworkConfig, NetworkName, build_network
 from minicube.planning.guard import run_within
-from minicube.training import Augmentation, TrainingConfig
+from minicube.training import TrainingConfig
 from minicube.training.losses import LossConfig, build_loss
 from minicube.training.memory import step_bytes, within_memory
-from minicube.training.stepper import Stepper
 from minicube.volumes import Shape
 from small_cases import write_small_dataset
-from small_training import store_small
 
 MB = 2**20
 LEVELED = {
@@ -116,20 +110,41 @@ def test_memory_is_counted_for_each_way() -> None:
     assert volumes[0] > 1.5 * volumes[2]
 
 
+DRAWING = """
+import json, sys
+from pathlib import Path
+from minicube._machine import (
+    forget_peak_memory, give_back_freed_memory, peak_memory, resident_memory
+)
+from minicube.training import Augmentation, TrainingConfig
+from minicube.training.memory import step_bytes
+from minicube.training.stepper import Stepper
+
+tests, folder = sys.argv[1:]
+sys.path.insert(0, tests)
+from small_training import store_small
+
+give_back_freed_memory()
+always = dict.fromkeys(Augmentation().model_dump(), 1.0) | {"missing": 0.0}
+values = {"network": "segnet", "widths": (2, 2), "window": (80, 80, 80), "one_by_one": True}
+config = TrainingConfig.checked(values | {"augmentation": always}, "test")
+stepper = Stepper(config, store_small(Path(folder), 1))
+stepper.batch(0)
+before = resident_memory()
+forget_peak_memory()
+stepper.batch(1)
+print(json.dumps([step_bytes(config, (40, 40, 40)), peak_memory() - before]))
+"""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's tables are Linux's")
 def test_samples_are_drawn_within_what_is_counted(tmp_path: Path) -> None:
     """A small network on large windows: drawing them takes more than learning from them."""
-    always = dict.fromkeys(Augmentation().model_dump(), 1.0) | {"missing": 0.0}
-    shape = {"network": "segnet", "widths": (2, 2), "window": (80, 80, 80), "one_by_one": True}
-    config = _config(**shape, augmentation=always)
-    give_back_freed_memory()
-    stepper = Stepper(config, store_small(tmp_path, 1))
-    stepper.batch(0)
-    before = resident_memory() or 0
-    forget_peak_memory()
-    stepper.batch(1)
-    held = (peak_memory() or 0) - before
-    assert held <= step_bytes(config, CASE) <= 1.5 * held
+    words = [str(Path(__file__).parent), str(tmp_path)]
+    done = run_within([sys.executable, "-c", DRAWING, *words], 4 << 30)
+    assert done.code == 0, done.errors
+    counted, held = json.loads(done.output)
+    assert held <= counted <= 1.5 * held
 
 
 def test_less_memory_asks_for_more_frugal_ways() -> None:
