@@ -15,7 +15,18 @@ import typer
 
 from minicube._errors import InputError, InternalError
 from minicube._version import __version__
-from minicube.cli import data, doctor, evaluate, phantom, plan, report, segment, study, train
+from minicube.cli import (
+    data,
+    doctor,
+    evaluate,
+    export,
+    phantom,
+    plan,
+    report,
+    segment,
+    study,
+    train,
+)
 
 __all__ = ["app", "main"]
 
@@ -33,6 +44,7 @@ app.command("phantom")(phantom.phantom)
 app.command("train")(train.train)
 app.command("segment")(segment.segment)
 app.command("plan")(plan.plan)
+app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
 app.command("study")(study.study)
 app.command("report")(report.report)

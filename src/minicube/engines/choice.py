@@ -9,8 +9,8 @@ from typing import Protocol
 
 from minicube._errors import InputError, MissingExtra
 from minicube.engines.engine import Engine, Precision
-from minicube.engines.exact import PartsEngine
-from minicube.engines.model import Model, Numbers
+from minicube.engines.model import Model
+from minicube.planning import NetworkCost
 from minicube.volumes import Intensities
 
 __all__ = ["AnyEngine", "EngineName", "chosen", "open_engine"]
@@ -25,8 +25,13 @@ class EngineName(StrEnum):
     TORCH = "torch"
 
 
-class AnyEngine(Engine, PartsEngine, Protocol):
-    """Runs a network whole or in parts."""
+class AnyEngine(Engine, Protocol):
+    """Runs a network whole or, by features of its own, in parts."""
+
+    @property
+    def cost(self) -> NetworkCost:
+        """Of the network."""
+        ...
 
     @property
     def feature_bytes(self) -> int:
@@ -68,15 +73,14 @@ def open_engine(
     Args:
         model: A run, or an exported file.
         engine: Which runs it.
-        precision: Number format; "auto" is what the model was quantised to, else bf16 where the
-            processor computes in it and the model was not made for raw intensities, else fp32.
+        precision: Number format; "auto" is bf16 where the processor computes in it and the
+            model was not made for raw intensities, else fp32.
         threads: Of the engine; None for all cores.
 
     Raises:
         InputError: Engine, model and precision do not go together, or something is missing.
     """
     engine = chosen(model, engine)
-    _check_precision(model, precision)
     if engine is EngineName.OPENVINO:
         from minicube.engines import openvino_engine
 
@@ -95,20 +99,6 @@ def open_engine(
     bf16 = _bf16(model, precision, torch_engine.has_bf16)
     network = torch_engine.load_network(model)
     return torch_engine.TorchEngine(network, bf16=bf16, cost=model.description.cost)
-
-
-def _check_precision(model: Model, precision: Precision) -> None:
-    quantised = model.description.numbers is Numbers.INT8
-    if quantised and precision not in (Precision.AUTO, Precision.INT8):
-        raise InputError(
-            f"{model.place} is quantised: it runs in int8.",
-            found=f"--precision {precision}",
-            hint="leave --precision out, or use the model it was made from",
-        )
-    if precision is Precision.INT8 and not quantised:
-        raise InputError(
-            f"{model.place} is not quantised.", hint="`minicube export RUN -o model.onnx --int8`"
-        )
 
 
 def _bf16(model: Model, precision: Precision, able: Callable[[], bool]) -> bool:

@@ -34,8 +34,6 @@ class Precision(StrEnum):
     AUTO = "auto"
     FP32 = "fp32"
     BF16 = "bf16"
-    INT8 = "int8"
-    """Of models that were quantised when they were exported."""
 
 
 class Engine(Protocol):

@@ -45,8 +45,6 @@ class Numbers(StrEnum):
 
     FP32 = "fp32"
     FP16 = "fp16"
-    INT8 = "int8"
-    """Weights and what goes through the layers."""
 
 
 class ModelDescription(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -18,6 +19,13 @@ from minicube.volumes import Shape
 __all__ = ["OpenVinoEngine", "has_bf16"]
 
 _DEVICE: Final = "CPU"
+
+
+@dataclass(frozen=True)
+class _Ready:
+    piece: Piece
+    request: ov.InferRequest
+    channels: int
 
 
 class OpenVinoEngine(PiecesEngine):
@@ -42,17 +50,14 @@ class OpenVinoEngine(PiecesEngine):
             "PERFORMANCE_HINT": "LATENCY",
             **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
         }
-        self._compiled: dict[Piece, ov.CompiledModel] = {}
-        self._request: ov.InferRequest | None = None
-        self._last: Piece | None = None
+        self._ready: _Ready | None = None
         self._make_ready(WHOLE)
 
     def run(
         self, piece: Piece, shape: Shape, *features: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Run a piece; ``shape`` is that of the answer along x, y, z."""
-        request = self._make_ready(piece)
-        channels = self._compiled[piece].output(0).partial_shape[1].get_length()
+        request, channels = self._make_ready(piece)
         out = np.empty((1, channels, *shape), np.float32)
         given = [np.ascontiguousarray(x)[None] for x in features]  # kept alive until it has run
         for index, x in enumerate(given):
@@ -62,19 +67,18 @@ class OpenVinoEngine(PiecesEngine):
         answer: NDArray[np.float32] = out[0]
         return answer
 
-    def _make_ready(self, piece: Piece) -> ov.InferRequest:
-        """The request of a piece; what the one before held is let go, else they would add up."""
-        if self._request is not None and piece == self._last:
-            return self._request
-        if self._last is not None:
-            self._request = None
-            self._compiled[self._last].release_memory()
-        if piece not in self._compiled:
+    def _make_ready(self, piece: Piece) -> tuple[ov.InferRequest, int]:
+        """A piece's request, and the channels of its answer.
+
+        The piece before is forgotten: what pieces keep, packed weights above all, would add up.
+        """
+        if self._ready is None or self._ready.piece != piece:
+            self._ready = None
             graph = _cut_out(self._graph.clone(), piece)
-            self._compiled[piece] = self._core.compile_model(graph, _DEVICE, self._settings)
-        self._request = self._compiled[piece].create_infer_request()
-        self._last = piece
-        return self._request
+            compiled = self._core.compile_model(graph, _DEVICE, self._settings)
+            channels = compiled.output(0).partial_shape[1].get_length()
+            self._ready = _Ready(piece, compiled.create_infer_request(), channels)
+        return self._ready.request, self._ready.channels
 
     @cached_property
     def _graph(self) -> ov.Model:

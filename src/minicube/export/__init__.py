@@ -1,5 +1,5 @@
-"""A trained network to one portable file: ONNX in fp32, half precision or int8."""
+"""A trained network to one portable file: ONNX in fp32 or half precision."""
 
-from minicube.export.portable import ExportRequest, Exported, export_model
+from minicube.export.portable import Exported, ExportRequest, export_model
 
 __all__ = ["ExportRequest", "Exported", "export_model"]

@@ -43,7 +43,7 @@ def onnx_graph(network: Network) -> ModelProto:
             (torch.zeros(1, network.config.sequences, *shape),),
             input_names=[IMAGES],
             output_names=[LOGITS, *points],
-            dynamic_shapes=({axis: size for axis, size in sizes.items()},),
+            dynamic_shapes=(sizes,),
             opset_version=_OPSET,
             external_data=False,
             dynamo=True,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto
 
 from minicube._errors import InputError, InternalError
@@ -17,7 +16,7 @@ from minicube._files import replacing
 from minicube.engines import Model, Numbers, Precision, load_model, open_engine, segment_volume
 from minicube.engines.portable import METADATA, SUFFIX
 from minicube.engines.torch_engine import TorchEngine, load_network
-from minicube.evaluation import Summary, evaluate_case, summarise
+from minicube.evaluation import CaseScores, Summary, evaluate_case, summarise
 from minicube.export.graph import cut_points, half_precision, onnx_graph
 from minicube.networks import Network, cost_of
 from minicube.scans import CaseFiles, LabelScheme, load_case
@@ -38,9 +37,10 @@ class ExportRequest:
         model: A run folder's.
         out: File to write; ends in ``.onnx``.
         numbers: What the weights are kept as.
-        cases: Labelled ones, for everything but fp32: int8 is calibrated on their images, and
-            Dice on them must not fall by more than half a point.
+        cases: Labelled ones, for everything but fp32: Dice on them must not fall by more than
+            half a point.
         labels: Scheme of their references, where their files do not say.
+        name: Of the model, in reports; that of the file when left out.
         licence: Of the weights; as the run says when left out.
         overwrite: False refuses to replace an existing file.
     """
@@ -50,6 +50,7 @@ class ExportRequest:
     numbers: Numbers = Numbers.FP32
     cases: Sequence[CaseFiles] = ()
     labels: LabelScheme | None = None
+    name: str | None = None
     licence: str | None = None
     overwrite: bool = True
 
@@ -101,7 +102,9 @@ def export_model(request: ExportRequest) -> Exported:
             hint="give a few labelled cases with --cases, none that the model was trained on",
         )
     network = load_network(request.model)
-    graph = _as_numbers(onnx_graph(network), request)
+    graph = onnx_graph(network)
+    if request.numbers is Numbers.FP16:
+        graph = half_precision(graph)
     with replacing(request.out, overwrite=request.overwrite) as temporary:
         temporary.write_bytes(_described(graph, request, network).SerializeToString())
         made = _Candidate(load_model(temporary), network, request.cases, request.labels)
@@ -112,22 +115,11 @@ def export_model(request: ExportRequest) -> Exported:
     return Exported(model, request.out.stat().st_size, difference, dice)
 
 
-def _as_numbers(graph: ModelProto, request: ExportRequest) -> ModelProto:
-    if request.numbers is Numbers.FP16:
-        return half_precision(graph)
-    if request.numbers is Numbers.INT8:
-        from minicube.export.int8 import quantised
-
-        stride = request.model.cost.stride if request.model.description.cost else (16, 16, 16)
-        return quantised(graph, list(_images(request.cases, stride)))
-    return graph
-
-
 def _described(graph: ModelProto, request: ExportRequest, network: Network) -> ModelProto:
     """The graph with the description among its metadata."""
     description = request.model.description.model_copy(
         update={
-            "name": request.out.name.removesuffix(SUFFIX),
+            "name": request.name or request.out.name.removesuffix(SUFFIX),
             "licence": request.licence or request.model.description.licence,
             "sha256": sha256(graph.graph.SerializeToString()).hexdigest(),
             "cost": request.model.description.cost or cost_of(network.config),
@@ -149,19 +141,14 @@ def _largest_difference(made: _Candidate) -> float:
     shape = [s * _PERIODS + 2 * cost.margin for s in cost.stride]
     images = np.random.default_rng(0).normal(size=(cost.sequences, *shape)).astype(np.float32)
     wanted = TorchEngine(made.network, bf16=False, cost=cost).logits(images)
-    found = open_engine(made.model, precision=_plain(made.model)).logits(images)
+    found = open_engine(made.model, precision=Precision.FP32).logits(images)
     return float(np.abs(wanted - found).max())
-
-
-def _plain(model: Model) -> Precision:
-    is_int8 = model.description.numbers is Numbers.INT8
-    return Precision.INT8 if is_int8 else Precision.FP32
 
 
 def _dice_before_and_after(made: _Candidate) -> tuple[float, float]:
     before = TorchEngine(made.network, bf16=False, cost=made.model.cost)
-    after = open_engine(made.model, precision=_plain(made.model))
-    scores: dict[str, list[object]] = {"before": [], "after": []}
+    after = open_engine(made.model, precision=Precision.FP32)
+    scores: dict[str, list[CaseScores]] = {"before": [], "after": []}
     for files in made.cases:
         case = load_case(files, labels=made.labels)
         ready = prepare(case)
@@ -192,15 +179,5 @@ def _refuse_worse(
             f"As {request.numbers} the model would lose too much.",
             expected=f"a mean Dice at most {_MAY_FALL:g} below fp32's {dice[0]:.4f}",
             found=f"{dice[1]:.4f} over {len(request.cases)} cases",
-            hint="export it in fp32 or --half, or give more cases to calibrate on",
+            hint="export it in fp32",
         )
-
-
-def _images(
-    cases: Iterable[CaseFiles], stride: tuple[int, int, int]
-) -> Iterable[NDArray[np.float32]]:
-    """Prepared images of each case, ``(sequence, x, y, z)``, padded to the stride."""
-    for files in cases:
-        images = prepare(load_case(files, with_reference=False)).images
-        more = [(0, -n % s) for n, s in zip(images.shape[1:], stride, strict=True)]
-        yield np.pad(images, [(0, 0), *more])

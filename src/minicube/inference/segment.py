@@ -256,7 +256,7 @@ class Segmenter:
             takes = self._takes(member, shape)
             if takes is not None and self._memory is not None:
                 averaging = _bytes_of(CLASSES, shape) if self._averages else 0
-                takes = takes.model_copy(update={"scratch": takes.scratch + averaging})
+                takes = takes.with_more(averaging)
                 check_preparation(member.needs, shape, self._memory, takes)
 
     def _plan(self, member: _Member, shape: Shape) -> MemoryPlan | None:
@@ -271,7 +271,7 @@ class Segmenter:
             return takes
         # A window turned round is a copy.
         turned = _bytes_of(member.engine.cost.sequences, shape)
-        return takes.model_copy(update={"scratch": takes.scratch + turned})
+        return takes.with_more(turned)
 
 
 @dataclass(frozen=True)
@@ -330,11 +330,10 @@ def shipped_model() -> Model:
 
 
 def _check_any_fits(memory: int, takes: Calibration) -> None:
-    least = takes.base + takes.scratch
-    if memory < least:
+    if memory < takes.least:
         raise InputError(
             f"{in_words(memory)} are too little for any case.",
-            expected=f"more than {in_words(least)}, which the engine takes on this machine",
+            expected=f"more than {in_words(takes.least)}, which the engine takes on this machine",
         )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from minicube.networks.build import build_network
@@ -40,30 +41,35 @@ def folded(network: Network) -> Network:
     targets = [m for m in plain.modules() if isinstance(m, _CONVOLUTIONS)]
     with torch.no_grad():
         for source, target in zip(sources, targets, strict=True):
-            weight, bias = source.weight, source.bias
-            if (norm := norms.get(source)) is not None:
-                weight, bias = fuse_conv_bn_weights(
-                    weight,
-                    bias,
-                    norm.running_mean,
-                    norm.running_var,
-                    norm.eps,
-                    norm.weight,
-                    norm.bias,
-                    transpose=isinstance(source, nn.ConvTranspose2d | nn.ConvTranspose3d),
-                )
+            weight, bias = _folded(source, norms.get(source))
             target.weight.copy_(weight)
-            assert target.bias is not None and bias is not None
+            assert target.bias is not None  # without BatchNorm each has one
             target.bias.copy_(bias)
     return plain
 
 
+def _folded(source: Any, norm: Any) -> tuple[Tensor, Tensor]:
+    """Weights and biases of a convolution and the BatchNorm after it, if any."""
+    if norm is None:
+        return source.weight, source.bias
+    return fuse_conv_bn_weights(
+        source.weight,
+        source.bias,
+        norm.running_mean,
+        norm.running_var,
+        norm.eps,
+        norm.weight,
+        norm.bias,
+        transpose=isinstance(source, nn.ConvTranspose2d | nn.ConvTranspose3d),
+    )
+
+
 def _norms_after(network: Network) -> dict[nn.Module, nn.BatchNorm2d | nn.BatchNorm3d]:
     """Each convolution's BatchNorm: the layer that follows it."""
-    found = {}
-    for layers in network.modules():
-        if isinstance(layers, nn.Sequential):
-            for before, after in pairwise(layers):
-                if isinstance(after, _NORMS):
-                    found[before] = after
-    return found
+    return {
+        before: after
+        for layers in network.modules()
+        if isinstance(layers, nn.Sequential)
+        for before, after in pairwise(layers)
+        if isinstance(after, _NORMS)
+    }
