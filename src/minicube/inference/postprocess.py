@@ -108,4 +108,6 @@ def _components(mask: NDArray[np.bool_], connectivity: Literal[6, 26]) -> NDArra
     """Numbers of the components of a mask from 1, 0 outside it."""
     import cc3d
 
-    return cc3d.connected_components(mask, connectivity=connectivity)
+    # cc3d 4.1.1 counts too few labels for masks as thin as one voxel (such as 1, 0, 1).
+    padded = np.pad(mask, 1)
+    return cc3d.connected_components(padded, connectivity=connectivity)[1:-1, 1:-1, 1:-1]
