@@ -46,14 +46,22 @@ class ProbabilitySum:
         self._sum = np.full((CLASSES, *shape), 0, np.float32)
         self._runs = 0
 
-    def add(self, run: Run) -> None:
-        """Add the softmax of a run's logits; parts that hold nothing are background."""
-        turned = slice(None, None, -1 if run.mirrored else None)
-        total = self._sum[:, turned]
-        for box, logits in volume_answers(run.engine, _Turned(run.images[:, turned]), run.cut):
+    def add(self, run: Run) -> LabelMap:
+        """Add the softmax of a run's logits; parts that hold nothing are background.
+
+        Returns:
+            The likeliest classes by this run alone, ``(x, y, z)``: by its logits, which differ
+            where probabilities are already rounded to the same number.
+        """
+        labels = np.zeros(self._sum.shape[1:], np.uint8)
+        way = slice(None, None, -1 if run.mirrored else None)
+        total, seen = self._sum[:, way], labels[way]
+        for box, logits in volume_answers(run.engine, _Turned(run.images[:, way]), run.cut):
             x, y, z = box.slices
             _add_softmax(logits, total[:, x, y, z])
+            keep_likeliest(logits, seen[x, y, z])
         self._runs += 1
+        return LabelMap(labels, NETWORK_SCHEME)
 
     def mean(self) -> NDArray[np.float32]:
         """The sum made the mean, ``(class, x, y, z)``; nothing can be added any more."""

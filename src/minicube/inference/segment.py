@@ -247,9 +247,11 @@ class Segmenter:
         if total is None:
             return segment_volume(runs[0].engine, runs[0].images, runs[0].cut), plan, None
         for run in runs:
-            total.add(run)
+            labels = total.add(run)
         found = Probabilities(total.mean(), prepared.frame)
-        return found.likeliest(), plan, found if self._refine.probabilities else None
+        if len(runs) > 1:
+            labels = found.likeliest()
+        return labels, plan, found if self._refine.probabilities else None
 
     def _check_preparation(self, shape: Shape) -> None:
         for member in self._members:

@@ -1,0 +1,241 @@
+"""Many cases: one bad case stops no other, what is done is not done again, files are whole."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import minicube as mc
+from minicube.cli import main
+from minicube.inference import VOLUMES, Stages, one_by_one, overlapped
+from minicube.scans import Region, read_labels, stated_scheme
+from small_cases import write_small_dataset
+from small_models import write_small_model
+
+CASES = 4
+BAD = "small-001"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_model(tmp_path_factory.mktemp("model") / "run", 5)
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Path:
+    return write_small_dataset(tmp_path / "cohort", CASES)
+
+
+def _segment(cohort: Path, out: Path, *words: str | Path) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["segment", str(cohort), "-o", str(out), *map(str, words)])
+    return int(ended.value.code or 0)
+
+
+def _damage(cohort: Path) -> bytes:
+    path = cohort / BAD / f"{BAD}-t2w.nii.gz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    return whole
+
+
+def _table(out: Path) -> dict[str, dict[str, str]]:
+    with (out / VOLUMES).open(encoding="utf-8", newline="") as file:
+        return {row["case"]: row for row in csv.DictReader(file)}
+
+
+def _maps(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(out.glob("small-*_seg.nii.gz"))}
+
+
+def _written(out: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in out.glob("small-*_seg.nii.gz")}
+
+
+def test_a_bad_case_is_told_and_stops_no_other(
+    cohort: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, out, rows = _damage(cohort), tmp_path / "out", tmp_path / "rows.json"
+    assert _segment(cohort, out, "--model", model, "--json", rows) == 3
+    assert f"1 of {CASES} cases failed" in capsys.readouterr().err
+    assert len(_maps(out)) == CASES - 1
+    table = _table(out)
+    assert list(table) == [f"small-{i:03d}" for i in range(CASES)]
+    assert "breaks off" in table[BAD]["error"]
+    assert not table[BAD]["WT_ml"]
+    assert "error" in json.loads(rows.read_text(encoding="utf-8"))[1]
+
+    before = _written(out)
+    (cohort / BAD / f"{BAD}-t2w.nii.gz").write_bytes(whole)
+    assert _segment(cohort, out, "--model", model) == 0
+    after = _written(out)
+    assert len(after) == CASES
+    assert {name: after[name] for name in before} == before
+    assert not any(row["error"] for row in _table(out).values())
+
+
+def test_the_table_holds_what_the_files_do(cohort: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert _segment(cohort, out, "--model", model, "--labels", "brats2021") == 0
+    first = (out / VOLUMES).read_bytes()
+    for case, row in _table(out).items():
+        path = out / f"{case}_seg.nii.gz"
+        assert stated_scheme(path) is mc.LabelScheme.BRATS2021
+        labels, _ = read_labels(path, mc.LabelScheme.BRATS2021)
+        for region in Region:
+            ml = labels.region(region).sum() / 1000
+            assert float(row[f"{region.value}_ml"]) == pytest.approx(ml, abs=1e-3)
+        parts = sum(float(row[name]) for name in ("oedema_ml", "core_ml", "enhancing_ml"))
+        assert float(row["WT_ml"]) == pytest.approx(parts, abs=3e-3)
+    assert _segment(cohort, out, "--model", model, "--labels", "brats2021") == 0
+    assert (out / VOLUMES).read_bytes() == first
+
+
+@pytest.mark.parametrize("words", [(), ("--jobs", "2")])
+def test_overlapping_changes_nothing(
+    cohort: Path, model: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    out = tmp_path / "out"
+    assert _segment(cohort, out, "--model", model, *words) == 0
+    for case in sorted(cohort.iterdir()):
+        alone = tmp_path / "alone" / f"{case.name}_seg.nii.gz"
+        assert _segment(case, alone, "--model", model) == 0
+    assert _maps(out) == _maps(tmp_path / "alone")
+
+
+def test_what_would_come_out_otherwise_is_made_anew(
+    cohort: Path, model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+
+    def changed(*words: str | Path) -> set[str]:
+        before = _written(out)
+        assert _segment(cohort, out, *words) == 0
+        after = _written(out)
+        return {name for name in after if before.get(name) != after[name]}
+
+    every = {f"small-{i:03d}_seg.nii.gz" for i in range(CASES)}
+    assert changed("--model", model) == every
+    assert not changed("--model", model)
+    one = out / "small-002_seg.nii.gz"
+    one.write_bytes(one.read_bytes()[:-9])
+    assert changed("--model", model) == {one.name}
+    (out / "small-003_seg.json").write_text("{}", encoding="utf-8")
+    assert changed("--model", model) == {"small-003_seg.nii.gz"}
+    donor, heir = cohort / "small-000", cohort / "small-001"
+    shutil.copy(donor / "small-000-t1c.nii.gz", heir / "small-001-t1c.nii.gz")
+    assert changed("--model", model) == {"small-001_seg.nii.gz"}
+    assert changed("--model", model, "--tta") == every
+    assert changed("--model", model, "--tta", "--largest") == every
+    assert changed("--model", model, "--tta", "--largest", "--report", tmp_path / "r") == every
+    assert changed("--model", model, "--model", model, "--tta", "--largest") == every
+
+
+def test_no_clobber_goes_on_but_replaces_nothing(cohort: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert _segment(cohort, out, "--model", model, "--no-clobber") == 0
+    (out / "small-000_seg.nii.gz").unlink()
+    (out / "small-000_seg.json").unlink()
+    assert _segment(cohort, out, "--model", model, "--no-clobber") == 0
+    (out / "small-000_seg.nii.gz").write_bytes(b"precious")
+    assert _segment(cohort, out, "--model", model, "--no-clobber") == 2
+    assert (out / "small-000_seg.nii.gz").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
+def test_after_a_blow_files_are_whole_and_the_rest_is_made(
+    model: Path, tmp_path: Path, blow: signal.Signals
+) -> None:
+    cohort, out = write_small_dataset(tmp_path / "many", 12), tmp_path / "out"
+    words = ["segment", str(cohort), "-o", str(out), "--model", str(model)]
+    with subprocess.Popen([sys.executable, "-m", "minicube", *words]) as process:
+        deadline = time.monotonic() + 120
+        while not list(out.glob("small-*_seg.nii.gz")) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(blow)
+    assert process.returncode == (-9 if blow is signal.SIGKILL else 130)
+    before = _written(out)
+    assert 0 < len(before) < 12
+    if blow is signal.SIGINT:
+        assert not list(out.glob(".part-*"))
+    assert not (out / VOLUMES).exists()
+    assert _segment(cohort, out, "--model", model) == 0
+    after = _written(out)
+    kept = [name for name in before if before[name] == after[name]]
+    assert len(kept) >= len(before) - 1  # of the last the note may be missing
+    assert len(after) == len(_table(out)) == 12
+
+
+def test_a_budget_and_jobs_contradict_each_other(
+    cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _segment(cohort, tmp_path / "out", "--memory", "1GB", "--jobs", "2") == 2
+    assert "contradict" in capsys.readouterr().err
+
+
+class Counting:
+    """Stages that count the cases in memory."""
+
+    def __init__(self) -> None:
+        self.held = self.most = 0
+        self.begun: list[int] = []
+        self._lock = threading.Lock()
+
+    def read(self, item: int) -> int:
+        with self._lock:
+            self.begun.append(item)
+            self.held += 1
+            self.most = max(self.most, self.held)
+        return item
+
+    def compute(self, item: int) -> int:
+        time.sleep(0.002)
+        if item % 5 == 3:
+            self.held -= 1
+            raise (mc.InputError("bad") if item % 2 else ValueError("ours"))
+        return item * item
+
+    def write(self, item: int, found: int) -> int:
+        with self._lock:
+            self.held -= 1
+        return found
+
+    @property
+    def stages(self) -> Stages[int, int, int, int]:
+        return Stages(self.read, self.compute, self.write)
+
+
+@pytest.mark.parametrize("jobs", [0, 1, 3])
+def test_cases_come_out_in_order_and_few_are_held(jobs: int) -> None:
+    counting = Counting()
+    run = overlapped(range(20), counting.stages, jobs) if jobs else None
+    outcomes = list(run or one_by_one(range(20), counting.stages))
+    assert [outcome.item for outcome in outcomes] == list(range(20))
+    for outcome in outcomes:
+        expected: Any = None if outcome.item % 5 == 3 else outcome.item**2
+        assert outcome.result == expected
+        assert bool(outcome.error) == (expected is None)
+    assert outcomes[3].error == "bad"
+    assert "ValueError: ours" in outcomes[8].error
+    assert counting.most <= jobs + 2 if jobs else counting.most == 1
+
+
+def test_what_was_not_begun_is_left_when_one_stops() -> None:
+    counting = Counting()
+    outcomes = overlapped(range(100), counting.stages)
+    next(outcomes)
+    outcomes.close()
+    begun = list(counting.begun)
+    time.sleep(0.05)
+    assert len(begun) <= 4
+    assert counting.begun == begun
