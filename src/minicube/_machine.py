@@ -22,7 +22,18 @@ __all__ = [
     "resident_memory",
 ]
 
-_BASE = ("numpy", "scipy", "nibabel", "isal", "pydantic", "typer", "rich", "jinja2", "pillow")
+_BASE = (
+    "numpy",
+    "scipy",
+    "nibabel",
+    "isal",
+    "connected-components-3d",
+    "pydantic",
+    "typer",
+    "rich",
+    "jinja2",
+    "pillow",
+)
 _TRAIN = ("torch", "lightning-fabric", "monai", "safetensors")
 _INTERESTING = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 
