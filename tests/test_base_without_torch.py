@@ -10,7 +10,16 @@ import pytest
 
 from small_cases import write_small_dataset
 
-BLOCKED = ("torch", "lightning_fabric", "monai", "safetensors", "blosc2", "matplotlib")
+BLOCKED = (
+    "torch",
+    "lightning_fabric",
+    "monai",
+    "safetensors",
+    "blosc2",
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+)
 
 # A finder that does not find them stands for an environment without them.
 PRELUDE = f"""
@@ -55,15 +64,30 @@ def test_phantom_list_evaluate_and_doctor_work(tmp_path: Path) -> None:
     assert _cli("doctor").returncode == 0
 
 
-@pytest.mark.parametrize("verb", ["segment", "train"])
-def test_what_needs_torch_says_how_to_get_it(tmp_path: Path, verb: str) -> None:
+def test_segment_and_plan_need_no_torch(tmp_path: Path) -> None:
+    case = next(write_small_dataset(tmp_path / "data", 1).iterdir())
+    out = tmp_path / "out.nii.gz"
+    done = _cli("segment", str(case), "-o", str(out), "--memory", "1GB")
+    assert done.returncode == 0, done.stderr
+    assert out.exists()
+    planned = _cli("plan", "--memory", "1GB", "--json")
+    assert planned.returncode == 0, planned.stderr
+    assert '"shipped"' in planned.stdout
+
+
+@pytest.mark.parametrize(
+    ("verb", "extra"), [("train", "train"), ("segment", "train"), ("export", "train,export")]
+)
+def test_what_needs_torch_says_how_to_get_it(tmp_path: Path, verb: str, extra: str) -> None:
     data = write_small_dataset(tmp_path / "data", 2)
+    out = str(tmp_path / "out.nii.gz")
     words = {
-        "segment": ("segment", str(next(data.iterdir())), "-o", str(tmp_path / "out.nii.gz")),
+        "segment": ("segment", str(next(data.iterdir())), "-o", out, "--engine", "torch"),
         "train": ("train", "--data", str(data), "--out", str(tmp_path / "run")),
+        "export": ("export", str(tmp_path), "-o", str(tmp_path / "out.onnx")),
     }[verb]
     refused = _cli(*words)
     assert refused.returncode == 2
-    assert "pip install 'minicube[train]'" in refused.stderr
+    assert f"pip install 'minicube[{extra}]'" in refused.stderr
     assert "Traceback" not in refused.stderr
-    assert not (tmp_path / "out.nii.gz").exists()
+    assert not Path(out).exists()

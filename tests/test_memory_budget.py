@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicube import InputError
+from minicube.engines import EngineName
 from minicube.engines.calibration import Calibration, calibrated
+from minicube.inference import shipped_model
 from minicube.phantom import PhantomSpec, make_phantom
 from minicube.planning import parse_memory
 from minicube.planning.guard import Guarded, run_within
@@ -80,22 +82,28 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def takes() -> Calibration:
-    return calibrated()
+    return calibrated(shipped_model())
 
 
-def _segment(case: Path, out: Path, budget: int, script: str | None = None) -> Guarded:
+def _segment(
+    case: Path, out: Path, budget: int, script: str | None = None, engine: str = "auto"
+) -> Guarded:
     program = ["-m", "minicube"] if script is None else ["-c", script]
     words = ["segment", str(case), "-o", str(out), "--memory", f"{budget // MB}MB", "--json"]
-    return run_within([sys.executable, *program, *words], budget)
+    return run_within([sys.executable, *program, *words, "--engine", engine], budget)
 
 
 @LINUX
-@pytest.mark.parametrize("spare", [250, 500])
+@pytest.mark.parametrize(
+    ("engine", "spare"),
+    [("openvino", 250), ("openvino", 500), ("onnxruntime", 400), ("torch", 250), ("torch", 500)],
+)
 def test_a_case_stays_within_its_budget(
-    case: Path, takes: Calibration, tmp_path: Path, spare: int
+    case: Path, tmp_path: Path, engine: str, spare: int
 ) -> None:
+    takes = calibrated(shipped_model(), EngineName(engine))
     budget = takes.base + spare * MB
-    done = _segment(case, tmp_path / "seg.nii.gz", budget)
+    done = _segment(case, tmp_path / "seg.nii.gz", budget, engine=engine)
     assert done.code == 0, done.errors
     assert not done.killed
     assert done.peak <= budget

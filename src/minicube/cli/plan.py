@@ -39,18 +39,12 @@ def plan(
 
     Example: minicube plan --network shipped --memory 1GB --shape 160 192 144
     """
-    from importlib.util import find_spec
-
-    if find_spec("torch") is None:
-        raise MissingExtra("Planning", "train")
-    from minicube.engines.calibration import calibrated
     from minicube.planning import parse_memory
 
-    takes = calibrated()
     budgets = {words: parse_memory(words) for words in memory or _BUDGETS}
     rows = [
         {"network": name, "memory": words, **_planned(needs, shape, size, takes)}
-        for name, needs in _networks(network).items()
+        for name, (needs, takes) in _networks(network).items()
         for words, size in budgets.items()
     ]
     if json is not None:
@@ -59,28 +53,34 @@ def plan(
         _tell(rows, shape)
 
 
-def _networks(names: list[str] | None) -> dict[str, Needs]:
+def _networks(names: list[str] | None) -> dict[str, tuple[Needs, Calibration]]:
+    """Networks, and what runs them takes: the shipped model's engine, torch for the others."""
+    from importlib.util import find_spec
+
+    from minicube.engines.calibration import calibrated
     from minicube.inference import Needs, shipped_model
+
+    found = {}
+    if names is None or _SHIPPED in names:
+        model = shipped_model()
+        found[_SHIPPED] = (Needs(model.cost, model.description.cut, 4), calibrated(model))
+    others = [name for name in names or () if name != _SHIPPED]
+    if find_spec("torch") is None:
+        if others:
+            raise MissingExtra("Planning for networks that are not trained yet", "train")
+        return found
     from minicube.networks import cost_of
     from minicube.training import TrainingConfig, preset_names
 
-    known = [_SHIPPED, *(n for n in preset_names() if not n.endswith("-as-reported"))]
-    unknown = [name for name in names or () if name not in (_SHIPPED, *preset_names())]
+    known = [n for n in preset_names() if not n.endswith("-as-reported")]
+    unknown = [name for name in others if name not in preset_names()]
     if unknown:
         raise InputError(
-            f"There is no network {unknown[0]}.", expected=f"one of {', '.join(known)}"
+            f"There is no network {unknown[0]}.", expected=f"one of {_SHIPPED}, {', '.join(known)}"
         )
-    found = {}
-    for name in names or known:
-        if name == _SHIPPED:
-            from minicube.engines.torch_engine import network_config
-
-            model = shipped_model()
-            cost = model.description.cost or cost_of(network_config(model))
-            found[name] = Needs(cost, model.description.cut, 4)
-        else:
-            config = TrainingConfig.read(name)
-            found[name] = Needs(cost_of(config.network_config), config.cut, 4)
+    for name in known if names is None else others:
+        config = TrainingConfig.read(name)
+        found[name] = (Needs(cost_of(config.network_config), config.cut, 4), calibrated())
     return found
 
 

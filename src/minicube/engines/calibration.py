@@ -7,17 +7,19 @@ prints JSON.
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from platformdirs import user_cache_path
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from minicube._errors import InputError, InternalError
 from minicube._files import read_json, write_json
@@ -29,48 +31,28 @@ from minicube._machine import (
     resident_memory,
 )
 from minicube._version import __version__
-from minicube.engines.choice import AnyEngine, EngineName, chosen, open_engine
-from minicube.engines.engine import Precision, segment_volume
+from minicube.engines.choice import EngineName, chosen, open_engine
+from minicube.engines.engine import Precision
 from minicube.engines.model import Model, load_model
-from minicube.planning import Partition, Task, plan_partition
-from minicube.volumes import Shape
+from minicube.engines.pieces import PiecesEngine
+from minicube.planning import LevelCut, LevelsCost, NetworkCost, PieceCost, Task
 
-__all__ = ["Calibration", "Line", "calibrated"]
+if TYPE_CHECKING:
+    from minicube.engines.torch_engine import TorchEngine
+
+__all__ = ["Calibration", "calibrated"]
 
 _WIDTHS: Final = (16, 32, 64, 128)
-_SHAPES: Final = ((96, 96, 64), (128, 96, 96), (128, 128, 128))
-"""From small to large: an engine may keep what it once held."""
-_WHOLE: Final = 2.0  # times the memory that is counted for the whole
-_CUT: Final = 0.6  # enough for a cut of the top level
-_LEAST_SHARE: Final = 0.25
-_METHOD = 2  # counted up when what is measured changes
+_SHAPES: Final = ((96, 96, 64), (128, 96, 96))
+_REPEATS = 2
+_SIDES: Final = (64, 128)  # of cubes at the top level
+_DEEPER_SIDES: Final = (32, 64)
+_METHOD = 4  # counted up when what is measured changes
 _PACKAGES: Final = {
     EngineName.TORCH: "torch",
     EngineName.OPENVINO: "openvino",
     EngineName.ONNXRUNTIME: "onnxruntime",
 }
-
-
-class Line(BaseModel):
-    """Bytes held for the bytes that a plan counts.
-
-    Args:
-        share: For each of them.
-        scratch: Beside that, whatever the volume.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    share: float = Field(gt=0)
-    scratch: int = Field(ge=0)
-
-    def held(self, counted: float) -> float:
-        """Bytes held where so many are counted."""
-        return self.scratch + self.share * counted
-
-    def counted(self, held: float) -> float:
-        """Bytes that may be counted where so many may be held."""
-        return (held - self.scratch) / self.share
 
 
 class Calibration(BaseModel):
@@ -79,23 +61,24 @@ class Calibration(BaseModel):
     Args:
         key: Of machine, versions, model and threads; measured again when it changes.
         base: Bytes resident once the engine is ready and before it has seen a case.
-        whole: What it holds for whole volumes.
-        parts: What it holds for volumes in parts.
+        scratch: Bytes beside those that a plan counts, whatever the volume.
         flops_per_second: That it computes, about.
+        cost: Of the model's network with the bytes that its pieces were seen to hold; None
+            where the engine holds what is counted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str
     base: int
-    whole: Line
-    parts: Line
+    scratch: int
     flops_per_second: float
+    cost: NetworkCost | None = None
 
     @property
     def least(self) -> int:
         """Bytes that it takes for the smallest volume."""
-        return self.base + min(self.whole.scratch, self.parts.scratch)
+        return self.base + self.scratch
 
     def with_more(self, scratch: int) -> Calibration:
         """The same where something else is held beside it.
@@ -103,11 +86,7 @@ class Calibration(BaseModel):
         Args:
             scratch: Bytes of that.
         """
-        lines = {
-            name: Line(share=line.share, scratch=line.scratch + scratch)
-            for name, line in (("whole", self.whole), ("parts", self.parts))
-        }
-        return self.model_copy(update=lines)
+        return self.model_copy(update={"scratch": self.scratch + scratch})
 
 
 def calibrated(
@@ -173,60 +152,122 @@ def _measured_elsewhere(words: list[str]) -> dict[str, Any]:
 
 
 def _measure(words: list[str]) -> dict[str, Any]:
-    engine = _engine_of(words)
-    base = resident_memory() or 0
-    rate = 0.0
-    found: dict[float, list[tuple[int, int]]] = {_CUT: [], _WHOLE: []}
-    for part, points in found.items():
-        for shape in _SHAPES:
-            task = Task(engine.cost, shape)
-            plan = plan_partition(task, int(part * task.whole_bytes))
-            if plan is not None:
-                began = time.perf_counter()
-                points.append((plan.bytes, _held(engine, shape, plan.partition, base)))
-                rate = max(rate, plan.flops / (time.perf_counter() - began))
-    return {
-        "base": base,
-        "whole": _line_above(found[_WHOLE]).model_dump(),
-        "parts": _line_above(found[_CUT] or found[_WHOLE]).model_dump(),
-        "flops_per_second": rate,
-    }
-
-
-def _held(engine: AnyEngine, shape: Shape, partition: Partition, base: int) -> int:
-    """Bytes that a volume took beside what was there before the engine saw any."""
-    images = np.ones((engine.cost.sequences, *shape), np.float32)
-    forget_peak_memory()
-    segment_volume(engine, images, partition)
-    return (peak_memory() or 0) - base - images.nbytes
-
-
-def _line_above(points: list[tuple[int, int]]) -> Line:
-    """A line, as steep as from the smallest point to the largest, that lies above all of them."""
-    (low, held_low), (high, held_high) = min(points), max(points)
-    share = max(_LEAST_SHARE, (held_high - held_low) / max(1, high - low))
-    above = max(held - share * counted for counted, held in points)
-    return Line(share=share, scratch=max(0, math.ceil(above)))
-
-
-def _engine_of(words: list[str]) -> AnyEngine:
     name, precision, threads, *place = words
     give_back_freed_memory()
-    if place:
-        return open_engine(
-            load_model(Path(place[0])),
-            engine=EngineName(name),
-            precision=Precision(precision),
-            threads=int(threads) or None,
-        )
+    if not place:
+        return _measure_torch(int(threads))
+    engine = open_engine(
+        load_model(Path(place[0])),
+        engine=EngineName(name),
+        precision=Precision(precision),
+        threads=int(threads) or None,
+    )
+    assert isinstance(engine, PiecesEngine)  # those alone are measured with a model
+    return _measure_pieces(engine)
+
+
+def _measure_torch(threads: int) -> dict[str, Any]:
+    """Run a network whole and cut; what it held beyond the plan's count, and how fast it was."""
     import torch
 
     from minicube.engines.torch_engine import TorchEngine
     from minicube.networks import NetworkConfig, build_network
 
-    if int(threads):
-        torch.set_num_threads(int(threads))
-    return TorchEngine(build_network(NetworkConfig(widths=_WIDTHS)), bf16=False)
+    if threads:
+        torch.set_num_threads(threads)
+    engine = TorchEngine(build_network(NetworkConfig(widths=_WIDTHS)), bf16=False)
+    cost = engine.cost
+    base = resident_memory() or 0
+    scratch, rate = 0, 0.0
+    top = next(c for c in cost.levels if (c.first, c.last) == (0, 1))
+    for shape in _SHAPES * _REPEATS:
+        task = Task(cost, shape)
+        images = np.ones((cost.sequences, *shape), np.float32)
+        held, seconds = _held(partial(engine.logits, images))
+        rate = max(rate, task.whole_flops / seconds)
+        scratch = max(scratch, held - int(task.whole_bytes))
+        held, _ = _held(partial(_encode_top, engine, images))
+        voxels = int(np.prod(shape))
+        counted = voxels * cost.sequences * 4 + task.held(top.encode, voxels)
+        scratch = max(scratch, held - int(counted))
+    return {"base": base, "scratch": scratch, "flops_per_second": rate}
+
+
+def _encode_top(engine: TorchEngine, images: NDArray[np.float32]) -> object:
+    x, y, z = images.shape[1:]
+    return engine.encode(engine.take(images), LevelCut(0, 1, (x, y, z)))
+
+
+def _measure_pieces(engine: PiecesEngine) -> dict[str, Any]:
+    """Run an exported network and each of its levels, small and large.
+
+    What a piece holds more for a larger volume is its cost, the rest is fixed. Cuts that
+    join levels are left out: two cuts, one below the other, do the same.
+    """
+    base, cost = resident_memory() or 0, engine.cost
+    margin = 2 * cost.margin
+    seconds: list[float] = []
+
+    def whole(side: int) -> int:
+        given = np.ones((cost.sequences, *(side + margin,) * 3), np.float32)
+        engine.let_go()
+        held, took = _held(partial(engine.logits, given))
+        seconds.append(cost.whole.flops * given[0].size / took)
+        return held
+
+    all_of_it = _as_held(cost.whole, [(side + margin, whole(side)) for side in _SIDES])
+    levels = tuple(
+        _measure_level(engine, level) for level in cost.levels if level.last == level.first + 1
+    )
+    measured_cost = cost.model_copy(update={"whole": all_of_it, "levels": levels})
+    return {
+        "base": base,
+        "scratch": 0,
+        "flops_per_second": max(seconds),
+        "cost": measured_cost.model_dump(mode="json"),
+    }
+
+
+def _measure_level(engine: PiecesEngine, level: LevelsCost) -> LevelsCost:
+    channels = engine.cost.sequences
+    for above in engine.cost.levels:
+        if (above.first, above.last) == (level.first - 1, level.first):
+            channels = above.handed
+    cut = LevelCut(level.first, level.last, (0, 0, 0))
+    points: dict[str, list[tuple[int, int]]] = {"encode": [], "below": [], "decode": []}
+    for side in _SIDES if level.first == 0 else _DEEPER_SIDES:
+        half = side // level.factor
+        given = np.ones((channels, *(side,) * 3), np.float32)
+        down = np.ones((level.handed, *(half,) * 3), np.float32)
+        up = np.ones((level.risen, *(half,) * 3), np.float32)
+        runs = {
+            "encode": (side, partial(engine.encode, given, cut)),
+            "below": (half, partial(engine.below, down, level.last)),
+            "decode": (side, partial(engine.decode, given, up, cut)),
+        }
+        for name, (length, run) in runs.items():
+            engine.let_go()
+            points[name].append((length, _held(run)[0]))
+    return level.model_copy(
+        update={name: _as_held(getattr(level, name), seen) for name, seen in points.items()}
+    )
+
+
+def _held(run: Callable[[], object]) -> tuple[int, float]:
+    """Bytes that a run took beside what was there before, its answer included; seconds."""
+    before = resident_memory() or 0
+    forget_peak_memory()
+    began = time.perf_counter()
+    run()
+    return (peak_memory() or 0) - before, time.perf_counter() - began
+
+
+def _as_held(piece: PieceCost, points: list[tuple[int, int]]) -> PieceCost:
+    """A piece with what it was seen to hold, of cubes of two sizes: side, bytes."""
+    (small, held_small), (large, held_large) = points
+    per_voxel = max(0.0, (held_large - held_small) / (large**3 - small**3))
+    fixed = max(0.0, held_large - per_voxel * large**3)
+    return piece.model_copy(update={"bytes": per_voxel, "fixed": fixed})
 
 
 if __name__ == "__main__":

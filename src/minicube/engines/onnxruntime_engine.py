@@ -56,10 +56,14 @@ class OnnxRuntimeEngine(PiecesEngine):
         answer: NDArray[np.float32] = out[0]
         return answer
 
+    def let_go(self) -> None:
+        """Forget what the last piece left in memory."""
+        self._session = None
+
     def _make_ready(self, piece: Piece) -> onnxruntime.InferenceSession:
         if self._session is None or piece != self._last:
             there = onnxruntime.get_available_providers()
-            self._session = None
+            self.let_go()
             self._session = onnxruntime.InferenceSession(
                 self._graph if piece == WHOLE else self._cut_out(piece),
                 self._options,

@@ -57,8 +57,8 @@ class OpenVinoEngine(PiecesEngine):
         self, piece: Piece, shape: Shape, *features: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Run a piece; ``shape`` is that of the answer along x, y, z."""
-        request, channels = self._make_ready(piece)
-        out = np.empty((1, channels, *shape), np.float32)
+        ready = self._make_ready(piece)
+        request, out = ready.request, np.empty((1, ready.channels, *shape), np.float32)
         given = [np.ascontiguousarray(x)[None] for x in features]  # kept alive until it has run
         for index, x in enumerate(given):
             request.set_input_tensor(index, ov.Tensor(x, shared_memory=True))
@@ -67,18 +67,19 @@ class OpenVinoEngine(PiecesEngine):
         answer: NDArray[np.float32] = out[0]
         return answer
 
-    def _make_ready(self, piece: Piece) -> tuple[ov.InferRequest, int]:
-        """A piece's request, and the channels of its answer.
+    def let_go(self) -> None:
+        """Forget what the last piece left in memory: what it computed with, its packed weights."""
+        self._ready = None
 
-        The piece before is forgotten: what pieces keep, packed weights above all, would add up.
-        """
+    def _make_ready(self, piece: Piece) -> _Ready:
+        """A piece to run; the one before is let go, else what they keep would add up."""
         if self._ready is None or self._ready.piece != piece:
-            self._ready = None
+            self.let_go()
             graph = _cut_out(self._graph.clone(), piece)
             compiled = self._core.compile_model(graph, _DEVICE, self._settings)
             channels = compiled.output(0).partial_shape[1].get_length()
             self._ready = _Ready(piece, compiled.create_infer_request(), channels)
-        return self._ready.request, self._ready.channels
+        return self._ready
 
     @cached_property
     def _graph(self) -> ov.Model:
@@ -102,7 +103,9 @@ def _cut_out(graph: ov.Model, piece: Piece) -> ov.Model:
     entries = []
     for name in piece.inputs:
         tensor = named[name]
-        entry = ops.parameter(tensor.get_partial_shape(), np.float32, name)
+        channels = tensor.get_partial_shape()[1].get_length()
+        # Of any size: parts of a level may be smaller than what the whole network takes.
+        entry = ops.parameter([1, channels, -1, -1, -1], np.float32, name)
         for target in tensor.get_target_inputs():
             target.replace_source_output(entry.output(0))
         entries.append(entry)

@@ -47,6 +47,10 @@ class PiecesEngine(ABC):
     def run(self, piece: Piece, shape: Shape, *features: Features) -> Features:
         """Run a piece; ``shape`` is that of the answer along x, y, z."""
 
+    @abstractmethod
+    def let_go(self) -> None:
+        """Forget what the last piece left in memory."""
+
     @property
     def stride(self) -> Shape:
         """Voxels along x, y, z; what the network answers for is a multiple of it."""

@@ -9,11 +9,10 @@ from typing import Any
 from minicube._errors import InputError
 from minicube._machine import resident_memory
 from minicube.engines import Cut
-from minicube.engines.calibration import Calibration, Line
+from minicube.engines.calibration import Calibration
 from minicube.planning import (
     NetworkCost,
     Partition,
-    Plan,
     Task,
     in_words,
     least_bytes,
@@ -96,8 +95,8 @@ def check_preparation(needs: Needs, shape: Shape, budget: int, takes: Calibratio
     resident = resident_memory() or takes.base
     prepared = resident + math.prod(shape) * _PREPARING
     if prepared * _SLACK > budget:
-        own = least_bytes(Task(needs.cost, shape, needs.feature_bytes))
-        enough = int((prepared + takes.parts.held(own) + _SPREAD) * _SLACK)
+        own = least_bytes(Task(takes.cost or needs.cost, shape, needs.feature_bytes))
+        enough = int((prepared + takes.scratch + _SPREAD + own) * _SLACK)
         raise _too_small(budget, enough, None)
 
 
@@ -123,37 +122,24 @@ def plan_case(needs: Needs, shape: Shape, budget: int, takes: Calibration) -> Me
 
 
 def _plan(needs: Needs, shape: Shape, budget: int, takes: Calibration, resident: int) -> MemoryPlan:
-    held = resident + _SPREAD
-    task = Task(needs.cost, shape, needs.feature_bytes)
+    held = resident + takes.scratch + _SPREAD
+    task = Task(takes.cost or needs.cost, shape, needs.feature_bytes)
     if needs.cut is not None:
         return _own_parts(needs, task, budget, held, takes)
-    found = _whole_or_parts(task, budget / _SLACK - held, takes)
-    if found is None:
-        least = int((held + takes.parts.held(least_bytes(task))) * _SLACK)
+    plan = plan_partition(task, int(budget / _SLACK) - held)
+    if plan is None:
+        least = int((held + least_bytes(task)) * _SLACK)
         raise _too_small(budget, least, needs.cost.whole_only)
-    plan, line = found
     seconds = plan.flops / takes.flops_per_second
-    predicted = int((held + line.held(plan.bytes)) * _SLACK)
+    predicted = int((held + plan.bytes) * _SLACK)
     return MemoryPlan(plan.partition, budget, predicted, plan.overhead, seconds)
 
 
-def _whole_or_parts(task: Task, room: float, takes: Calibration) -> tuple[Plan, Line] | None:
-    plan = plan_partition(task, int(takes.whole.counted(room)))
-    if plan is not None and plan.partition == Partition():
-        return plan, takes.whole
-    # Parts may hold less for what is counted; the whole, which does not fit, is no answer.
-    most = min(takes.parts.counted(room), task.whole_bytes + task.labels - 1)
-    plan = plan_partition(task, int(most))
-    return None if plan is None else (plan, takes.parts)
-
-
-def _own_parts(
-    needs: Needs, task: Task, budget: int, held: float, takes: Calibration
-) -> MemoryPlan:
+def _own_parts(needs: Needs, task: Task, budget: int, held: int, takes: Calibration) -> MemoryPlan:
     """The model's parts are its answer: they are run as they are, or not at all."""
     assert needs.cut is not None
-    part = Task(needs.cost, _with_context(needs.cut, needs.cost), needs.feature_bytes)
-    predicted = int((held + takes.whole.held(task.labels + part.whole_bytes)) * _SLACK)
+    part = Task(task.cost, _with_context(needs.cut, needs.cost), needs.feature_bytes)
+    predicted = int((held + task.labels + part.whole_bytes) * _SLACK)
     if predicted > budget:
         raise _too_small(budget, predicted, "the model was made to run in parts of its own")
     parts = math.prod(-(-n // size) for n, size in zip(task.shape, needs.cut.minicube, strict=True))

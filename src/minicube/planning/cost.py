@@ -17,10 +17,12 @@ class PieceCost(_Plain):
     Args:
         bytes: Most that is held at once in fp32, the output included and the input not.
         flops: Floating-point operations.
+        fixed: Bytes held beside that, whatever the volume; an engine's packed weights.
     """
 
     bytes: float
     flops: float
+    fixed: float = 0.0
 
 
 class LevelsCost(_Plain):

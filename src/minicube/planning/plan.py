@@ -62,7 +62,7 @@ class Task:
 
     def held(self, piece: PieceCost, voxels: int) -> float:
         """Bytes that a piece holds for so many voxels."""
-        return piece.bytes * voxels * self.feature_bytes / _FLOAT
+        return piece.bytes * voxels * self.feature_bytes / _FLOAT + piece.fixed
 
     @property
     def labels(self) -> int:
@@ -190,7 +190,7 @@ def _given_bytes(task: Task, cost: LevelsCost) -> int:
     """Of a voxel of a window that is copied out of what it is cut from."""
     if cost.first == 0:
         return task.cost.sequences * _GIVEN
-    above = next(c for c in task.cost.levels if (c.first, c.last) == (0, cost.first))
+    above = next(c for c in task.cost.levels if c.last == cost.first)
     return above.handed * task.feature_bytes
 
 

@@ -1,0 +1,158 @@
+"""A run to one file: the same answers, or nothing is written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from minicube import InputError
+from minicube.cli import main
+from minicube.engines import (
+    EngineName,
+    Model,
+    Numbers,
+    Precision,
+    load_model,
+    open_engine,
+    volume_logits,
+)
+from minicube.engines.torch_engine import TorchEngine, load_network
+from minicube.export import ExportRequest, export_model, portable
+from minicube.networks import (
+    Network,
+    NetworkConfig,
+    NetworkName,
+    Normalisation,
+    build_network,
+    folded,
+)
+from minicube.scans import find_cases
+from minicube.training import TrainingConfig, fit
+from minicube.training.loop import Material
+from minicube.training.run_folder import RunFolder
+from small_cases import write_small_dataset
+from small_training import store_small, tiny
+
+FOLDED = {
+    NetworkName.UNET3D: (4, 6, 8),
+    NetworkName.UNET3D_REPORT: (4, 6, 8),
+    NetworkName.UNET3D_CONTEXT: (4, 6, 8),
+    NetworkName.UNET2D: (4, 6, 8),
+    NetworkName.VNET: (4, 6, 8),
+    NetworkName.SEGNET: (4, 6),
+}
+
+
+def _network(config: NetworkConfig) -> Network:
+    torch.manual_seed(3)
+    network = build_network(config)
+    for key, value in network.state_dict().items():
+        if key.endswith("running_var"):
+            value.uniform_(0.5, 2)
+        elif key.endswith("running_mean"):
+            value.uniform_(-0.5, 0.5)
+    return network.eval()
+
+
+@pytest.mark.parametrize("name", FOLDED)
+@pytest.mark.parametrize("normalisation", Normalisation)
+def test_folding_changes_no_answer(name: NetworkName, normalisation: Normalisation) -> None:
+    network = _network(NetworkConfig(name, FOLDED[name], normalisation))
+    shape = [2 * s + 2 * network.margin for s in network.stride]
+    images = torch.randn(1, 4, *shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(folded(network)(images), network(images), atol=1e-5, rtol=1e-4)
+    has_norm = any(isinstance(m, torch.nn.BatchNorm3d) for m in folded(network).modules())
+    assert not has_norm
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    config = TrainingConfig.checked(
+        tiny("unet3d-report").model_dump() | {"minicube": None, "steps": 4}, "test"
+    )
+    cases = store_small(folder / "prepared", 2)
+    made = RunFolder(folder / "run")
+    made.write_config(config)
+    fit(made, config, Material(train=cases, held_out=cases[:1], source="a test", whole=False))
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    out = tmp_path_factory.mktemp("exported") / "small.onnx"
+    made = export_model(ExportRequest(load_model(run), out, licence="a licence"))
+    assert made.largest_difference < 1e-3
+    assert made.size == out.stat().st_size
+    return made.model
+
+
+@pytest.mark.parametrize("engine", [e for e in EngineName if e is not EngineName.AUTO])
+def test_every_engine_answers_as_the_run_does(
+    run: Path, exported: Model, engine: EngineName
+) -> None:
+    images = np.random.default_rng(1).normal(size=(4, 30, 37, 21)).astype(np.float32)
+    wanted = volume_logits(TorchEngine(load_network(load_model(run)), bf16=False), images)
+    opened = open_engine(exported, engine=engine, precision=Precision.FP32)
+    assert np.abs(wanted - volume_logits(opened, images)).max() < 1e-3
+
+
+def test_the_description_comes_along(run: Path, exported: Model) -> None:
+    before, after = load_model(run).description, exported.description
+    changed = {"name", "licence", "sha256", "numbers", "cut_points", "cost"}
+    assert after.model_dump(exclude=changed) == before.model_dump(exclude=changed)
+    assert (after.name, after.licence) == ("small", "a licence")
+
+
+def test_an_export_that_answers_otherwise_is_not_written(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portable, "_CLOSE", 0.0)
+    monkeypatch.setattr(portable, "_largest_difference", lambda _: 1e-9)
+    with pytest.raises(Exception, match="gives other logits than torch"):
+        export_model(ExportRequest(load_model(run), tmp_path / "x.onnx"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_half_precision_is_held_against_cases(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = find_cases(write_small_dataset(tmp_path / "data", 2))
+    out = tmp_path / "half.onnx"
+    request = ExportRequest(load_model(run), out, Numbers.FP16, cases)
+    with pytest.raises(InputError, match="needs cases to be held against fp32"):
+        export_model(replace(request, cases=()))
+    made = export_model(request)
+    assert made.dice is not None
+    assert made.dice[0] == pytest.approx(made.dice[1], abs=0.005)
+    out.unlink()
+    monkeypatch.setattr(portable, "_MAY_FALL", -1.0)
+    with pytest.raises(InputError, match="the model would lose too much"):
+        export_model(request)
+    assert not out.exists()
+
+
+def test_exporting_at_the_command_line(
+    exported: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["export", str(exported.place), "-o", str(tmp_path / "again.onnx")])
+    assert ended.value.code == 2
+    assert "is exported already" in capsys.readouterr().err
+
+
+def test_an_exported_file_segments(exported: Model, tmp_path: Path) -> None:
+    case = next(write_small_dataset(tmp_path / "data", 1).iterdir())
+    words = ["segment", str(case), "-o", str(tmp_path / "seg.nii.gz"), "--model"]
+    report = tmp_path / "out.json"
+    with pytest.raises(SystemExit) as ended:
+        main([*words, str(exported.place), "--json", str(report)])
+    assert ended.value.code == 0
+    assert json.loads(report.read_text())["model"] == "small"
+    assert (tmp_path / "seg.nii.gz").exists()
