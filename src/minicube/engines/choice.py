@@ -56,8 +56,12 @@ def chosen(model: Model, engine: EngineName) -> EngineName:
             there = (EngineName.OPENVINO, EngineName.ONNXRUNTIME)
             engine = next((name for name in there if find_spec(name)), EngineName.OPENVINO)
     if find_spec(engine.value) is None:
-        extras = {EngineName.TORCH: "train", EngineName.ONNXRUNTIME: "onnxruntime"}
-        raise MissingExtra(f"Running a model in {engine}", extras.get(engine, "openvino"))
+        if engine is EngineName.OPENVINO:
+            raise InputError(
+                "OpenVINO, a part of the base install, is missing.", hint="pip install openvino"
+            )
+        extra = "train" if engine is EngineName.TORCH else "onnxruntime"
+        raise MissingExtra(f"Running a model in {engine}", extra)
     return engine
 
 
