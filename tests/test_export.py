@@ -54,8 +54,10 @@ def _network(config: NetworkConfig) -> Network:
     for key, value in network.state_dict().items():
         if key.endswith("running_var"):
             value.uniform_(0.5, 2)
-        elif key.endswith("running_mean"):
+        elif key.endswith(("running_mean", ".bias")):
             value.uniform_(-0.5, 0.5)
+        elif value.ndim == 1 and value.is_floating_point():  # scales, and slopes of PReLU
+            value.uniform_(0.1, 0.9)
     return network.eval()
 
 

@@ -206,24 +206,28 @@ def _measure_pieces(engine: PiecesEngine) -> dict[str, Any]:
     """
     base, cost = resident_memory() or 0, engine.cost
     margin = 2 * cost.margin
-    seconds: list[float] = []
+    rates: list[float] = []
 
     def whole(side: int) -> int:
         given = np.ones((cost.sequences, *(side + margin,) * 3), np.float32)
         engine.let_go()
         held, took = _held(partial(engine.logits, given))
-        seconds.append(cost.whole.flops * given[0].size / took)
+        rates.append(cost.whole.flops * given[0].size / took)
         return held
 
     all_of_it = _as_held(cost.whole, [(side + margin, whole(side)) for side in _SIDES])
     levels = tuple(
         _measure_level(engine, level) for level in cost.levels if level.last == level.first + 1
     )
-    measured_cost = cost.model_copy(update={"whole": all_of_it, "levels": levels})
+    # What was seen is all of it, what is answered for included.
+    answered = cost.answered.model_copy(update={"bytes": 0.0})
+    measured_cost = cost.model_copy(
+        update={"whole": all_of_it, "answered": answered, "levels": levels}
+    )
     return {
         "base": base,
         "scratch": 0,
-        "flops_per_second": max(seconds),
+        "flops_per_second": max(rates),
         "cost": measured_cost.model_dump(mode="json"),
     }
 

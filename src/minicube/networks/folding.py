@@ -45,6 +45,10 @@ def folded(network: Network) -> Network:
             target.weight.copy_(weight)
             assert target.bias is not None  # without BatchNorm each has one
             target.bias.copy_(bias)
+        slopes = [m for m in plain.modules() if isinstance(m, nn.PReLU)]
+        learnt = [m for m in network.modules() if isinstance(m, nn.PReLU)]
+        for before, after in zip(learnt, slopes, strict=True):
+            after.weight.copy_(before.weight)
     return plain
 
 
