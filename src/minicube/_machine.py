@@ -28,6 +28,7 @@ _BASE = (
     "nibabel",
     "isal",
     "connected-components-3d",
+    "openvino",
     "pydantic",
     "typer",
     "rich",
@@ -52,7 +53,7 @@ def describe_machine() -> dict[str, dict[str, str | int | None]]:
             "installed in": sys.prefix,
         },
         "base": {name: _version(name) for name in _BASE},
-        "to train and segment": {name: _version(name) for name in _TRAIN},
+        "to train": {name: _version(name) for name in _TRAIN},
     }
 
 

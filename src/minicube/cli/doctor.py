@@ -28,5 +28,5 @@ def doctor(json: JsonOption = None) -> None:
             missing = value is None
             table.add_row(name, "[yellow]not installed[/]" if missing else str(value))
         results().print(table)
-    if found["to train and segment"]["torch"] is None:
-        typer.echo("To train and to segment: pip install 'minicube[train]'", err=True)
+    if found["to train"]["torch"] is None:
+        typer.echo("To train: pip install 'minicube[train]'", err=True)
