@@ -152,13 +152,22 @@ def test_no_clobber_goes_on_but_replaces_nothing(cohort: Path, model: Path, tmp_
     assert (out / "small-000_seg.nii.gz").read_bytes() == b"precious"
 
 
+# Whoever started the tests in the background had Ctrl-C ignored by all that they start.
+STOPPABLE = """
+import signal, sys
+from minicube.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main(sys.argv[1:])
+"""
+
+
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
 def test_after_a_blow_files_are_whole_and_the_rest_is_made(
     model: Path, tmp_path: Path, blow: signal.Signals
 ) -> None:
     cohort, out = write_small_dataset(tmp_path / "many", 12), tmp_path / "out"
     words = ["segment", str(cohort), "-o", str(out), "--model", str(model)]
-    with subprocess.Popen([sys.executable, "-m", "minicube", *words]) as process:
+    with subprocess.Popen([sys.executable, "-c", STOPPABLE, *words]) as process:
         deadline = time.monotonic() + 120
         while not list(out.glob("small-*_seg.nii.gz")) and time.monotonic() < deadline:
             time.sleep(0.005)
