@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from minicube import InputError
 from minicube._machine import resident_memory
+from minicube.cli import main
 from minicube.networks import LeveledNetwork, NetworkConfig, NetworkName, build_network
 from minicube.planning.guard import run_within
-from minicube.training import TrainingConfig
+from minicube.training import Device, TrainingConfig
 from minicube.training.losses import LossConfig, build_loss
 from minicube.training.memory import step_bytes, within_memory
 from minicube.volumes import Shape
@@ -162,6 +163,26 @@ def test_less_memory_asks_for_more_frugal_ways() -> None:
         within_memory(config, (resident_memory() or 0) + 40 * MB, CASE)
     enough = int(refused.value.hint.split("--memory ")[1].split("MB")[0])
     assert within_memory(config, (enough + 30) * MB, CASE).config.recompute
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a graphics card")
+def test_of_a_card_only_what_lies_there_counts() -> None:
+    config = _config()
+    there = within_memory(config, 8 << 30, CASE, Device.CUDA).predicted
+    here = within_memory(config, 8 << 30, CASE).predicted
+    assert here - there == pytest.approx((resident_memory() or 0) * 1.06, rel=0.05)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a graphics card")
+@pytest.mark.parametrize("memory", [[], ["--memory", "auto"]])
+def test_without_a_card_training_on_one_is_refused(
+    tmp_path: Path, memory: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "--data", str(tmp_path), "--out", str(tmp_path / "run"), *memory]
+    with pytest.raises(SystemExit) as stopped:
+        main([*words, "--device", "cuda"])
+    assert stopped.value.code == 2
+    assert "no graphics card" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's tables are Linux's")

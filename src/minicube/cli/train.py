@@ -44,6 +44,10 @@ def train(
     memory: Annotated[
         str | None, typer.Option(help="Most that this process may hold, such as 3GB; or auto.")
     ] = None,
+    device: Annotated[
+        Literal["cpu", "cuda"],
+        typer.Option(help="Where to compute; --memory is then of the card. Not verified on one."),
+    ] = "cpu",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
 ) -> None:
     """Train a network on labelled cases.
@@ -61,9 +65,12 @@ def train(
         raise InputError("--minutes and --steps contradict each other.", hint="give one of them")
     from minicube.planning import parse_memory
     from minicube.reporting import run_report, write_report
-    from minicube.training import TrainingRequest
+    from minicube.training import Device, TrainingRequest
     from minicube.training import train as run_training
+    from minicube.training.device import spare_on_card
 
+    place = Device(device)
+    spare = spare_on_card() if place is Device.CUDA else None
     given = {"network": network, "steps": steps, "seed": seed}
     request = TrainingRequest(
         data=data,
@@ -73,7 +80,8 @@ def train(
         resume=resume,
         labels=scheme_called(labels),
         start=start,
-        memory=None if memory is None else parse_memory(memory),
+        memory=None if memory is None else parse_memory(memory, spare),
+        device=place,
     )
     with progress() as display:
         run = run_training(request, _Display(display))

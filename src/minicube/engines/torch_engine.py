@@ -34,7 +34,7 @@ __all__ = ["TorchEngine", "has_bf16", "load_network", "network_config"]
 
 
 class TorchEngine:
-    """A network on the CPU, in channels-last layout; whole, or some of its levels.
+    """A network where it lives, in channels-last layout; whole, or some of its levels.
 
     Args:
         network: In evaluation mode while it runs here, put back afterwards.
@@ -57,6 +57,11 @@ class TorchEngine:
         """Voxels on each side that the network takes and does not answer for."""
         return self._network.margin
 
+    @property
+    def device(self) -> torch.device:
+        """That the network lives on."""
+        return next(self._network.parameters()).device
+
     @cached_property
     def cost(self) -> NetworkCost:
         """Of the network."""
@@ -73,18 +78,21 @@ class TorchEngine:
 
     def take(self, images: NDArray[np.float32]) -> Tensor:
         """Images as this engine has them."""
-        return _channels_last(torch.from_numpy(images))
+        return _channels_last(torch.from_numpy(images).to(self.device))
 
     def give(self, features: Tensor) -> NDArray[np.float32]:
         """Logits as numpy has them."""
-        logits: NDArray[np.float32] = features.float().numpy()
+        logits: NDArray[np.float32] = features.float().cpu().numpy()
         return logits
 
     def room(self, channels: int, shape: Shape) -> Tensor:
         """Room for features between levels."""
         dtype = torch.bfloat16 if self._bf16 else torch.float32
         return torch.empty(
-            (1, channels, *shape), dtype=dtype, memory_format=torch.channels_last_3d
+            (1, channels, *shape),
+            dtype=dtype,
+            device=self.device,
+            memory_format=torch.channels_last_3d,
         )[0]
 
     def encode(self, x: Tensor, cut: LevelCut) -> Tensor:
@@ -109,7 +117,7 @@ class TorchEngine:
         with (
             _evaluating(self._network),
             torch.inference_mode(),
-            torch.autocast("cpu", torch.bfloat16, enabled=self._bf16),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16),
         ):
             return piece(_channels_last(x)[None], *more)[0]
 

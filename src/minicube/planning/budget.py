@@ -16,16 +16,18 @@ _UNITS: Final = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _WRITTEN: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", re.IGNORECASE)
 
 
-def parse_memory(text: str) -> int:
+def parse_memory(text: str, spare: int | None = None) -> int:
     """Bytes of a budget such as ``3GB``, ``512 MB`` or ``auto``; MB and GB are 2²⁰ and 2³⁰.
 
-    "auto" is four fifths of what the machine, or the container, has to spare now.
+    Args:
+        text: As written; "auto" is four fifths of what is to spare.
+        spare: Bytes; None for what the machine, or the container, has to spare now.
 
     Raises:
         InputError: It is not a size, or nobody knows what is to spare.
     """
     if text.strip().lower() == AUTO:
-        spare = available_memory()
+        spare = available_memory() if spare is None else spare
         if spare is None:
             raise InputError(
                 "This system does not say how much memory is to spare.",

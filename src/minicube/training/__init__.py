@@ -2,6 +2,7 @@
 
 from minicube.training.config import Augmentation, TrainingConfig, preset_names
 from minicube.training.data import find_labelled_cases, prepare_cases
+from minicube.training.device import Device
 from minicube.training.listener import Listener, SilentListener
 from minicube.training.loop import Material, TrainingRequest, fit, train
 from minicube.training.memory import TrainingPlan, within_memory
@@ -12,6 +13,7 @@ from minicube.training.validate import Scores
 __all__ = [
     "Augmentation",
     "Cause",
+    "Device",
     "Diverged",
     "Listener",
     "Material",

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import torch
+
 from minicube._errors import InputError
-from minicube._machine import give_back_freed_memory
 from minicube._version import __version__
 from minicube.engines import ModelDescription, load_model
 from minicube.engines.torch_engine import load_network
@@ -19,6 +20,7 @@ from minicube.planning import NetworkCost
 from minicube.scans import NETWORK_SCHEME, CaseFiles, LabelScheme, Sequence
 from minicube.training.config import TrainingConfig
 from minicube.training.data import find_labelled_cases, prepare_cases, split_cases
+from minicube.training.device import Device, keep_within, refuse_missing
 from minicube.training.listener import Listener, SilentListener
 from minicube.training.memory import scoring_partition, within_memory
 from minicube.training.run_folder import Row, RunFolder
@@ -51,8 +53,9 @@ class TrainingRequest:
         resume: Go on with the run in ``out``.
         labels: Scheme of the references, where their files do not say.
         start: A model whose weights to begin with, of the same network.
-        memory: Bytes that the process may hold; what has to be given up for that is, and is
-            kept with the run.
+        memory: Bytes that the process may hold, or torch on a card; what has to be given up for
+            that is, and is kept with the run.
+        device: That the network lives on.
     """
 
     data: Path
@@ -63,6 +66,7 @@ class TrainingRequest:
     labels: LabelScheme | None = None
     start: Path | None = None
     memory: int | None = None
+    device: Device = Device.CPU
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ class Material:
         source: The former in words, for the model's description.
         whole: Whether held-out cases are segmented whole to score them; else only the loss of
             samples of them is probed, which costs little.
-        memory: Bytes that the process may hold; None sets no limit.
+        memory: Bytes that the process may hold, or torch on a card; None sets no limit.
+        device: That the network lives on.
     """
 
     train: list[StoredCase]
@@ -83,6 +88,7 @@ class Material:
     source: str
     whole: bool = True
     memory: int | None = None
+    device: Device = Device.CPU
 
 
 def train(request: TrainingRequest, listener: Listener | None = None) -> RunFolder:
@@ -96,6 +102,7 @@ def train(request: TrainingRequest, listener: Listener | None = None) -> RunFold
         InputError: Data or folder cannot be used.
     """
     heard = listener or SilentListener()
+    refuse_missing(request.device)
     run = RunFolder(request.out)
     _refuse_to_mix_runs(run, request.resume)
     before = run.read_sources() if run.is_started() else None
@@ -119,14 +126,14 @@ def train(request: TrainingRequest, listener: Listener | None = None) -> RunFold
         done=done,
     )
     if not run.is_started():
-        config = _fitted(request.config, request.memory, stored, heard)
-        config = _settle_steps(config, request.minutes, stored)
+        config = _fitted(request, request.config, stored, heard)
+        config = _settle_steps(config, request, stored)
         run.write_split(
             *split_cases([c.identity for c in stored], config.validation_share, config.seed)
         )
         run.write_sources({case.identity: case.origin for case in stored})
         run.write_config(config)
-    elif _fitted(config, request.memory, stored, heard) != config:
+    elif _fitted(request, config, stored, heard) != config:
         raise InputError(
             f"The run in {run.path} holds more memory than that.",
             hint="a run goes on as it began: give it more, or begin anew with --memory",
@@ -138,8 +145,16 @@ def train(request: TrainingRequest, listener: Listener | None = None) -> RunFold
         held_out=[by_name[name] for name in held_out_names],
         source=f"{len(train_names)} cases of {request.data.resolve().name}",
         memory=request.memory,
+        device=request.device,
     )
-    fit(run, config, material, start=request.start, listener=heard)
+    try:
+        fit(run, config, material, start=request.start, listener=heard)
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            "The graphics card's memory did not suffice.",
+            found=str(error).splitlines()[0],
+            hint="begin anew with --memory, smaller windows or a narrower network",
+        ) from error
     return run
 
 
@@ -204,7 +219,7 @@ class _Loop:
         self._config = config
         self._listener = listener
         self._material = material
-        self._stepper = Stepper(config, material.train)
+        self._stepper = Stepper(config, material.train, material.device)
         self._rows: list[Row] = []
         self._seconds = 0.0
 
@@ -328,26 +343,28 @@ class _Loop:
 
 
 def _fitted(
-    config: TrainingConfig, memory: int | None, cases: list[StoredCase], heard: Listener
+    request: TrainingRequest, config: TrainingConfig, cases: list[StoredCase], heard: Listener
 ) -> TrainingConfig:
     """The config within the memory budget, where there is one."""
+    memory = request.memory
     if memory is None:
         return config
-    give_back_freed_memory()
+    keep_within(request.device, memory)
     x, y, z = (max(case.shape[axis] for case in cases) for axis in range(3))
-    plan = within_memory(config, memory, (x, y, z))
-    scoring_partition(plan.config, (x, y, z), memory)
+    plan = within_memory(config, memory, (x, y, z), request.device)
+    scoring_partition(plan.config, (x, y, z), memory, request.device)
     heard.planned(plan)
     return plan.config
 
 
 def _settle_steps(
-    config: TrainingConfig, minutes: float | None, cases: list[StoredCase]
+    config: TrainingConfig, request: TrainingRequest, cases: list[StoredCase]
 ) -> TrainingConfig:
     """Turn minutes into steps by timing a few on a network that is then thrown away."""
-    if minutes is None:
+    if request.minutes is None:
         return config
-    steps = minutes * 60 * _BUDGET_FOR_STEPS / seconds_a_step(config, cases, time.monotonic)
+    seconds = seconds_a_step(config, cases, time.monotonic, request.device)
+    steps = request.minutes * 60 * _BUDGET_FOR_STEPS / seconds
     return config.model_copy(update={"steps": max(1, int(steps))})
 
 

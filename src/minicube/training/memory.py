@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 
 from minicube._errors import InputError
-from minicube._machine import resident_memory
 from minicube.engines import Cut
 from minicube.networks import LeveledNetwork, build_network, bytes_of_learning, cost_of
 from minicube.planning import Partition, Task, in_words, least_bytes, plan_partition
 from minicube.training.config import Sampling, TrainingConfig
+from minicube.training.device import Device, held_before
 from minicube.training.losses import build_loss
 from minicube.volumes import Shape
 
@@ -24,6 +24,7 @@ _STATES = 3  # the weights, and two moments of each
 _LOGITS = 7  # copies, in the loss of a whole case
 _LABEL = 8  # bytes, in a sample
 _DRAWING = 240  # bytes a voxel of a sample, while it is read and changed in every way
+_DRAWING_ALONE = 1300  # the same with one thread: torch then blurs without oneDNN
 _STACKING = 2  # copies of the images of a step beside those that stay
 _SLACK = 1.06  # what the convolutions' backward pass takes for itself, small blocks, pages
 _SCRATCH = 96 << 20
@@ -55,7 +56,9 @@ class TrainingPlan:
         return f"{how}; at most {in_words(self.predicted)} of {in_words(self.budget)}"
 
 
-def within_memory(config: TrainingConfig, budget: int, largest: Shape) -> TrainingPlan:
+def within_memory(
+    config: TrainingConfig, budget: int, largest: Shape, device: Device = Device.CPU
+) -> TrainingPlan:
     """The first of ever more frugal ways that fits.
 
     They are: as asked; samples of a step one after another (BatchNorm then sees one at a time);
@@ -63,13 +66,15 @@ def within_memory(config: TrainingConfig, budget: int, largest: Shape) -> Traini
 
     Args:
         config: As it was asked for.
-        budget: Bytes of the whole process, which has loaded all but the network.
+        budget: Bytes of the whole process, which has loaded all but the network; of a card, what
+            torch reserves there.
         largest: Voxels of the largest case along x, y, z; whole volumes are of that size.
+        device: That the network lives on.
 
     Raises:
         InputError: None fits; the smallest budget that would is named.
     """
-    resident = resident_memory() or 0
+    resident = held_before(device)
     least = 0
     for way in _ways(config):
         predicted = int((resident + step_bytes(way, largest)) * _SLACK) + _SCRATCH
@@ -84,14 +89,15 @@ def within_memory(config: TrainingConfig, budget: int, largest: Shape) -> Traini
 
 
 def scoring_partition(
-    config: TrainingConfig, shape: Shape, budget: int | None
+    config: TrainingConfig, shape: Shape, budget: int | None, device: Device = Device.CPU
 ) -> Cut | Partition | None:
     """How a held-out case is segmented to be scored.
 
     Args:
         config: Of the training; a model's own parts are its answer.
         shape: Voxels of the case along x, y, z.
-        budget: Bytes of the process; None sets no limit.
+        budget: Bytes of the process, or on a card; None sets no limit.
+        device: That the network lives on.
 
     Raises:
         InputError: It does not fit.
@@ -99,7 +105,7 @@ def scoring_partition(
     if config.cut is not None or budget is None:
         return config.cut
     task = Task(cost_of(config.network_config), shape)
-    resident = resident_memory() or 0
+    resident = held_before(device)
     # Logits of the whole case, and what the loss makes of them.
     beside = math.prod(shape) * task.cost.classes * _FLOAT * _LOGITS + _SCRATCH
     plan = plan_partition(task, int(budget / _SLACK) - resident - beside)
@@ -139,7 +145,8 @@ def step_bytes(config: TrainingConfig, largest: Shape) -> int:
     samples = pictures + config.batch * labels[0].numel() * _LABEL
     weights = network.parameter_count * _FLOAT
     # Samples are drawn before a step begins, beside the gradients of the step before.
-    drawing = weights + max(images[0, 0].numel() * _DRAWING, pictures * _STACKING)
+    a_voxel = _DRAWING if torch.get_num_threads() > 1 else _DRAWING_ALONE
+    drawing = weights + max(images[0, 0].numel() * a_voxel, pictures * _STACKING)
     return samples + weights * _STATES + max(bytes_of_learning(network, step), drawing)
 
 

@@ -16,8 +16,6 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from minicube._errors import InputError, InternalError
-from minicube.engines import Precision
-from minicube.engines.torch_engine import has_bf16
 from minicube.networks import LeveledNetwork, Network, build_network
 from minicube.training.augment import augmentation
 from minicube.training.config import (
@@ -26,6 +24,7 @@ from minicube.training.config import (
     Schedule,
     TrainingConfig,
 )
+from minicube.training.device import Device, computes_bf16
 from minicube.training.losses import build_loss
 from minicube.training.sampling import Sampler
 from minicube.volumes import StoredCase
@@ -71,15 +70,19 @@ class Stepper:
     Args:
         config: Of the run.
         cases: To learn from.
+        device: That the network lives on; samples are made on the CPU.
     """
 
-    def __init__(self, config: TrainingConfig, cases: list[StoredCase]) -> None:
+    def __init__(
+        self, config: TrainingConfig, cases: list[StoredCase], device: Device = Device.CPU
+    ) -> None:
         torch.manual_seed(config.seed)
-        wanted = config.precision
-        self.bf16 = has_bf16() if wanted is Precision.AUTO else wanted is Precision.BF16
+        self.bf16 = computes_bf16(device, config.precision)
         self.seconds = dict.fromkeys(Cause, 0.0)
         self._fabric = Fabric(
-            accelerator="cpu", devices=1, precision="bf16-mixed" if self.bf16 else "32-true"
+            accelerator=device.value,
+            devices=1,
+            precision="bf16-mixed" if self.bf16 else "32-true",
         )
         self.network = build_network(config.network_config).channels_last()
         self.network.recompute = config.recompute
@@ -96,7 +99,7 @@ class Stepper:
         rate = learning_rate(step, self._config)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        images, labels = self.batch(step)
+        images, labels = self._fabric.to_device(self.batch(step))
         with self.timed(Cause.NETWORK):
             self.network.train()
             if self._config.frozen_statistics:
@@ -165,7 +168,7 @@ class Stepper:
         losses = []
         with torch.no_grad():
             for index in sampler.spread(count):
-                images, labels = plain(*sampler.draw(0, index))
+                images, labels = self._fabric.to_device(plain(*sampler.draw(0, index)))
                 logits = self._logits(images[None])
                 losses.append(float(self._loss(logits, labels[None, inside, inside, inside])))
         return sum(losses) / len(losses)
@@ -240,7 +243,10 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
 
 
 def seconds_a_step(
-    config: TrainingConfig, cases: list[StoredCase], clock: Callable[[], float]
+    config: TrainingConfig,
+    cases: list[StoredCase],
+    clock: Callable[[], float],
+    device: Device = Device.CPU,
 ) -> float:
     """Seconds of a step, the median of a few after one that warms up; nothing is learnt.
 
@@ -249,8 +255,9 @@ def seconds_a_step(
         cases: To learn from.
         clock: ``time.monotonic``, or ``time.thread_time`` where other work on the machine shall
             not count; the latter sees this thread alone.
+        device: That the network lives on.
     """
-    trial = Stepper(config, cases)
+    trial = Stepper(config, cases, device)
     trial.step(0)
     spent = []
     for step in range(1, _TIMED_STEPS + 1):

@@ -15,6 +15,7 @@ from minicube.evaluation import evaluate_case, summarise
 from minicube.networks import Network
 from minicube.scans import NETWORK_SCHEME, LabelMap
 from minicube.training.config import TrainingConfig
+from minicube.training.device import Device
 from minicube.training.losses import build_loss
 from minicube.training.memory import scoring_partition
 from minicube.volumes import Box, StoredCase
@@ -57,12 +58,13 @@ def score(
         memory: Bytes that the process may hold; None sets no limit.
     """
     engine = TorchEngine(network, bf16=bf16)
+    device = Device(engine.device.type)
     loss = build_loss(config.loss)
     losses, scores = [], []
     for case in cases:
         whole = Box((0, 0, 0), case.shape)
         images, truth = case.read(whole, config.intensities)
-        cut = scoring_partition(config, case.shape, memory)
+        cut = scoring_partition(config, case.shape, memory, device)
         logits = volume_logits(engine, images, cut)
         target = torch.from_numpy(truth).long()
         losses.append(float(loss(torch.from_numpy(logits)[None], target[None])))
