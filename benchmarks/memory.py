@@ -200,16 +200,15 @@ def segmenting(
     return rows
 
 
-def write_random_model(preset: str, folder: Path) -> Path:
-    """A model of a preset's network for whole volumes, untrained."""
+def write_random_model(config: TrainingConfig, folder: Path) -> Path:
+    """A model of a config's network for whole volumes, untrained."""
     import torch
 
     torch.manual_seed(0)
-    config = TrainingConfig.read(preset)
     network = build_network(config.network_config)
     description = ModelDescription.model_validate(
         {
-            "name": preset,
+            "name": folder.name,
             "network": config.network.value,
             "widths": config.widths,
             "layers": config.normalisation.value,
@@ -234,7 +233,7 @@ def networks(case: Path, folder: Path) -> list[dict[str, Any]]:
     """Every network that can be planned, beside the shipped one."""
     rows = []
     for preset, budgets in NETWORKS.items():
-        model = write_random_model(preset, folder / preset)
+        model = write_random_model(TrainingConfig.read(preset), folder / preset)
         rows += segmenting(case, folder, budgets, preset, model)
     return rows
 
