@@ -27,6 +27,7 @@ SETTINGS: dict[str, Any] = {
     "validation_share": 0.3,
     "validations": 3,
     "seed": 5,
+    "average": 0.9,
 }
 
 

@@ -188,6 +188,26 @@ def test_seconds_are_counted_by_cause(cases: list[StoredCase]) -> None:
     assert other.seconds == stepper.seconds
 
 
+def test_what_is_kept_is_the_running_average_where_asked(cases: list[StoredCase]) -> None:
+    stepper = Stepper(settings(**SMALL, average=0.3), cases)
+    assert stepper.learnt is stepper.network
+    stepper.step(0)
+    expected = _weights(stepper)  # the first step is taken over as it is
+    for step in (1, 2, 3):
+        stepper.step(step)
+        kept = min(0.3, (1 + step) / (10 + step))
+        for name, now in _weights(stepper).items():
+            if now.is_floating_point():
+                expected[name] = kept * expected[name] + (1 - kept) * now
+    for name, value in stepper.learnt.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, expected[name])
+    other = Stepper(settings(**SMALL, average=0.3), cases)
+    other.restore(_copied(stepper.state()))
+    assert _alike(dict(other.learnt.state_dict()), dict(stepper.learnt.state_dict()))
+    assert not _alike(dict(other.learnt.state_dict()), _weights(stepper))
+
+
 def test_gradients_are_clipped_where_asked(cases: list[StoredCase]) -> None:
     steps = {}
     for clip in (0.0, 1e-9):

@@ -274,12 +274,12 @@ class _Loop:
         if material.whole:
             self._score_whole(step)
         self._run.write_metrics(self._rows)
-        self._run.write_model(stepper.network.state_dict(), self._describe(step))
+        self._run.write_model(stepper.learnt.state_dict(), self._describe(step))
 
     def _score_whole(self, step: int) -> None:
         stepper, material = self._stepper, self._material
         scores = score(
-            stepper.network,
+            stepper.learnt,
             material.held_out,
             self._config,
             bf16=stepper.bf16,

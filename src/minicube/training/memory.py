@@ -20,7 +20,7 @@ from minicube.volumes import Shape
 __all__ = ["TrainingPlan", "scoring_partition", "step_bytes", "within_memory"]
 
 _FLOAT = 4
-_STATES = 3  # the weights, and two moments of each
+_STATES = 3  # the weights, and two moments of each; one more where they are averaged
 _LOGITS = 7  # copies, in the loss of a whole case
 _LABEL = 8  # bytes, in a sample
 _DRAWING = 240  # bytes a voxel of a sample, while it is read and changed in every way
@@ -144,10 +144,11 @@ def step_bytes(config: TrainingConfig, largest: Shape) -> int:
     pictures = config.batch * images[0].numel() * _FLOAT
     samples = pictures + config.batch * labels[0].numel() * _LABEL
     weights = network.parameter_count * _FLOAT
+    states = _STATES + bool(config.average)
     # Samples are drawn before a step begins, beside the gradients of the step before.
     a_voxel = _DRAWING if torch.get_num_threads() > 1 else _DRAWING_ALONE
     drawing = weights + max(images[0, 0].numel() * a_voxel, pictures * _STACKING)
-    return samples + weights * _STATES + max(bytes_of_learning(network, step), drawing)
+    return samples + weights * states + max(bytes_of_learning(network, step), drawing)
 
 
 def _answered(config: TrainingConfig, largest: Shape, stride: Shape) -> Shape:

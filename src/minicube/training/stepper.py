@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from minicube._errors import InputError, InternalError
 from minicube.networks import LeveledNetwork, Network, build_network
 from minicube.training.augment import augmentation
+from minicube.training.averaging import averaged
 from minicube.training.config import (
     Augmentation,
     Optimiser,
@@ -89,6 +90,7 @@ class Stepper:
         self._module, self._optimizer = self._fabric.setup(
             self.network, _optimizer(self.network, config)
         )
+        self._average = averaged(self.network, config.average) if config.average else None
         self._config = config
         self._loss = build_loss(config.loss)
         self._sampler = Sampler(cases, config, self.network.margin, self.network.stride)
@@ -113,7 +115,17 @@ class Stepper:
                     self._module, self._optimizer, max_norm=self._config.clip
                 )
             self._optimizer.step()
+            if self._average is not None:
+                self._average.update_parameters(self.network)
         return value, rate
+
+    @property
+    def learnt(self) -> Network:
+        """The network that is scored and kept: averaged, where the config asks for it."""
+        if self._average is None or not self._average.n_averaged:
+            return self.network
+        network: Network = self._average.module
+        return network
 
     def _learn_from(self, images: Tensor, labels: Tensor) -> float:
         """Leave the gradient of the loss at the weights; return the loss."""
@@ -201,7 +213,8 @@ class Stepper:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {
+        average = {} if self._average is None else {"average": self._average.state_dict()}
+        return average | {
             "network": self.network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "seconds by cause": {cause.value: spent for cause, spent in self.seconds.items()},
@@ -211,6 +224,8 @@ class Stepper:
         """Put a checkpoint's state back."""
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
         self.seconds = {Cause(name): spent for name, spent in state["seconds by cause"].items()}
 
 
