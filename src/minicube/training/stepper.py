@@ -124,7 +124,8 @@ class Stepper:
         """The network that is scored and kept: averaged, where the config asks for it."""
         if self._average is None or not self._average.n_averaged:
             return self.network
-        network: Network = self._average.module
+        network = self._average.module
+        assert isinstance(network, Network)
         return network
 
     def _learn_from(self, images: Tensor, labels: Tensor) -> float:
