@@ -7,14 +7,18 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
-from openvino import opset13 as ops
 
 from minicube._errors import InputError
 from minicube.engines.model import Model
 from minicube.engines.pieces import WHOLE, Piece, PiecesEngine
+from minicube.engines.telemetry import refuse_telemetry
 from minicube.volumes import Shape
+
+refuse_telemetry()
+
+import openvino as ov  # noqa: E402
+from openvino import opset13 as ops  # noqa: E402
 
 __all__ = ["OpenVinoEngine", "has_bf16"]
 
