@@ -9,19 +9,21 @@ from safetensors.torch import save_file
 
 from minicube._files import write_text
 from minicube.engines import DESCRIPTION, WEIGHTS, ModelDescription, checksum
-from minicube.networks import NetworkConfig, NetworkName, build_network
+from minicube.networks import NetworkConfig, NetworkName, build_network, norms_of
 from minicube.scans import NETWORK_SCHEME, Sequence
 from minicube.volumes import Intensities
 
 WIDTHS = (4, 8)
 
 
-def write_small_model(folder: Path, seed: int) -> Path:
-    """Write a model that needs no training."""
+def write_small_model(folder: Path, seed: int, *, worn: bool = False) -> Path:
+    """Write a model that needs no training; a worn one has BatchNorm as training leaves it."""
     folder.mkdir(parents=True)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = build_network(NetworkConfig(NetworkName.UNET3D, WIDTHS))
+        for value in norms_of(network).values() if worn else ():
+            value.data.uniform_(0.5, 1.5)
     *_, (_, bias) = network.named_parameters()
     torch.nn.init.zeros_(bias)  # else one class is found everywhere
     save_file({k: v.contiguous() for k, v in network.state_dict().items()}, folder / WEIGHTS)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from safetensors.torch import save
+from torch import Tensor
 
 from minicube import InputError
 from minicube.cli import main
@@ -21,8 +26,11 @@ from minicube.engines import (
     open_engine,
     volume_logits,
 )
+from minicube.engines.portable import NORMS
 from minicube.engines.torch_engine import TorchEngine, load_network
+from minicube.engines.trainable import packed_norms, trainable_network
 from minicube.export import ExportRequest, export_model, portable
+from minicube.inference import shipped_model
 from minicube.networks import (
     Network,
     NetworkConfig,
@@ -30,6 +38,8 @@ from minicube.networks import (
     Normalisation,
     build_network,
     folded,
+    norms_of,
+    unfolded,
 )
 from minicube.scans import find_cases
 from minicube.training import TrainingConfig, fit
@@ -71,6 +81,20 @@ def test_folding_changes_no_answer(name: NetworkName, normalisation: Normalisati
         torch.testing.assert_close(folded(network)(images), network(images), atol=1e-5, rtol=1e-4)
     has_norm = any(isinstance(m, torch.nn.BatchNorm3d) for m in folded(network).modules())
     assert not has_norm
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_unfolding_gives_back_what_was_folded(name: NetworkName) -> None:
+    network = _network(NetworkConfig(name, FOLDED[name]))
+    again = unfolded(folded(network), network.config, norms_of(network))
+    _assert_same_weights(again, network, 1e-5)
+
+
+def _assert_same_weights(found: Network, wanted: Network, tolerance: float) -> None:
+    state = wanted.state_dict()
+    for name, value in found.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            torch.testing.assert_close(value, state[name], atol=tolerance, rtol=10 * tolerance)
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +157,7 @@ def test_half_precision_is_held_against_cases(
     made = export_model(request)
     assert made.dice is not None
     assert made.dice[0] == pytest.approx(made.dice[1], abs=0.005)
+    _assert_same_weights(trainable_network(made.model), load_network(load_model(run)), 1e-3)
     out.unlink()
     monkeypatch.setattr(portable, "_MAY_FALL", -1.0)
     with pytest.raises(InputError, match="the model would lose too much"):
@@ -147,6 +172,76 @@ def test_exporting_at_the_command_line(
         main(["export", str(exported.place), "-o", str(tmp_path / "again.onnx")])
     assert ended.value.code == 2
     assert "is exported already" in capsys.readouterr().err
+
+
+def test_an_exported_file_is_the_network_that_was_trained(run: Path, exported: Model) -> None:
+    again = trainable_network(exported)
+    assert norms_of(again)
+    _assert_same_weights(again, load_network(load_model(run)), 1e-5)
+    images = np.random.default_rng(2).normal(size=(4, 24, 16, 32)).astype(np.float32)
+    wanted = volume_logits(open_engine(exported, precision=Precision.FP32), images)
+    found = volume_logits(TorchEngine(again, bf16=False), images)
+    assert np.abs(wanted - found).max() < 1e-3
+
+
+def test_a_training_begins_with_an_exported_file(
+    run: Path, exported: Model, tmp_path: Path
+) -> None:
+    cases = store_small(tmp_path / "prepared", 1)
+    config = RunFolder(run).read_config().model_copy(update={"steps": 1, "learning_rate": 1e-9})
+    material = Material(train=cases, held_out=cases, source="a test", whole=False)
+    further = RunFolder(tmp_path / "run")
+    further.write_config(config)
+    fit(further, config, material, start=exported.place)
+    found, wanted = (load_network(load_model(place)) for place in (further.path, run))
+    for (name, value), known in zip(
+        found.named_parameters(), wanted.parameters(), strict=True
+    ):  # statistics have moved with the step
+        torch.testing.assert_close(value, known, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def _with_norms(model: Model, text: str, out: Path) -> Model:
+    graph = onnx.load(model.place)
+    for pair in graph.metadata_props:
+        if pair.key == NORMS:
+            pair.value = text
+    onnx.save(graph, out)
+    return load_model(out)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (lambda norms: {k: v + 1 for k, v in norms.items()}, "other numbers"),
+        (lambda norms: {k: v * float("nan") for k, v in norms.items()}, "not finite"),
+        (lambda norms: {k: v[:1] for k, v in norms.items()}, "other names or sizes"),
+        (lambda norms: dict([*norms.items()][1:]), "other names or sizes"),
+    ],
+)
+def test_norms_of_another_network_are_refused(
+    exported: Model,
+    tmp_path: Path,
+    changed: Callable[[dict[str, Tensor]], dict[str, Tensor]],
+    words: str,
+) -> None:
+    text = b64encode(save(changed(norms_of(trainable_network(exported))))).decode()
+    with pytest.raises(InputError, match=words):
+        trainable_network(_with_norms(exported, text, tmp_path / "changed.onnx"))
+    for damaged in (text[:-40], text[:8] + "////" + text[12:], "é", ""):
+        with pytest.raises(InputError, match="holds the BatchNorm of another network"):
+            trainable_network(_with_norms(exported, damaged, tmp_path / "changed.onnx"))
+
+
+def test_a_file_from_before_cannot_be_trained_on() -> None:
+    with pytest.raises(InputError, match="does not say what its BatchNorm was"):
+        trainable_network(shipped_model())
+
+
+def test_what_training_on_asks_for_is_small(run: Path) -> None:
+    network = build_network(NetworkConfig(widths=(16, 32, 64, 96, 96)))
+    packed = packed_norms(load_model(run), network)
+    assert packed is not None
+    assert len(packed) < 0.01 * 2 * network.parameter_count  # of a file in half precision
 
 
 def test_an_exported_file_segments(exported: Model, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "IMAGES",
     "LOGITS",
     "METADATA",
+    "NORMS",
     "PREFIX",
     "SUFFIX",
     "graph_checksum",
@@ -33,6 +34,8 @@ __all__ = [
 SUFFIX: Final = ".onnx"
 METADATA: Final = "minicube"
 """Key of the metadata that describes the model, as JSON."""
+NORMS: Final = "minicube.norms"
+"""Key of what is needed beside the graph to train the network on."""
 IMAGES: Final = "images"
 LOGITS: Final = "logits"
 PREFIX: Final = "network."

@@ -137,7 +137,7 @@ def load_network(model: Model) -> Network:
     try:
         weights = _exported(model) if model.is_exported else load_file(model.weights)
         network.load_state_dict({name: value.float() for name, value in weights.items()})
-    except (SafetensorError, RuntimeError, OSError) as error:
+    except (SafetensorError, RuntimeError, OSError, KeyError) as error:
         raise InputError(
             f"{model.weights} does not hold the weights of the network in its description.",
             found=str(error).splitlines()[0],
@@ -152,13 +152,22 @@ def _exported(model: Model) -> dict[str, Tensor]:
     import onnx
 
     graph = onnx.load(model.weights, load_external_data=False).graph
-    return {
-        weights.name.removeprefix(PREFIX).removesuffix(HALF): torch.from_numpy(
-            onnx.numpy_helper.to_array(weights).copy()
-        )
-        for weights in graph.initializer
-        if weights.name.startswith(PREFIX)
+    weights = {
+        _plain(tensor.name): torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())
+        for tensor in graph.initializer
+        if tensor.name.startswith(PREFIX)
     }
+    for node in graph.node:  # equal biases are kept once, biases of zeros not at all
+        if node.op_type in ("Conv", "ConvTranspose") and _plain(node.input[1]) in weights:
+            _, name, *bias = map(_plain, node.input)
+            missing = name.removesuffix("weight") + "bias"
+            channels = weights[name].shape[node.op_type == "ConvTranspose"]
+            weights.setdefault(missing, weights[bias[0]] if bias else torch.zeros(channels))
+    return weights
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix(PREFIX).removesuffix(HALF)
 
 
 def network_config(model: Model) -> NetworkConfig:

@@ -14,8 +14,9 @@ from onnx import ModelProto
 from minicube._errors import InputError, InternalError
 from minicube._files import replacing
 from minicube.engines import Model, Numbers, Precision, load_model, open_engine, segment_volume
-from minicube.engines.portable import METADATA, SUFFIX
+from minicube.engines.portable import METADATA, NORMS, SUFFIX
 from minicube.engines.torch_engine import TorchEngine, load_network
+from minicube.engines.trainable import packed_norms
 from minicube.evaluation import CaseScores, Summary, evaluate_case, summarise
 from minicube.export.graph import cut_points, half_precision, onnx_graph
 from minicube.networks import Network, cost_of
@@ -116,7 +117,7 @@ def export_model(request: ExportRequest) -> Exported:
 
 
 def _described(graph: ModelProto, request: ExportRequest, network: Network) -> ModelProto:
-    """The graph with the description among its metadata."""
+    """The graph with the description among its metadata, and what training on asks for."""
     description = request.model.description.model_copy(
         update={
             "name": request.name or request.out.name.removesuffix(SUFFIX),
@@ -132,6 +133,9 @@ def _described(graph: ModelProto, request: ExportRequest, network: Network) -> M
     out.producer_name, out.producer_version = "minicube", description.minicube
     del out.metadata_props[:]
     out.metadata_props.add(key=METADATA, value=description.model_dump_json())
+    norms = packed_norms(request.model, network)
+    if norms is not None:
+        out.metadata_props.add(key=NORMS, value=norms)
     return out
 
 

@@ -2,7 +2,7 @@
 
 from minicube.networks.build import NETWORKS, build_network
 from minicube.networks.cost import bytes_of_learning, cost_of
-from minicube.networks.folding import folded, folded_config
+from minicube.networks.folding import folded, folded_config, norms_of, unfolded
 from minicube.networks.levels import LeveledNetwork
 from minicube.networks.network import Network, NetworkConfig, NetworkName, Normalisation
 
@@ -18,4 +18,6 @@ __all__ = [
     "cost_of",
     "folded",
     "folded_config",
+    "norms_of",
+    "unfolded",
 ]

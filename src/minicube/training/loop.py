@@ -14,7 +14,7 @@ import torch
 from minicube._errors import InputError
 from minicube._version import __version__
 from minicube.engines import ModelDescription, load_model
-from minicube.engines.torch_engine import load_network
+from minicube.engines.trainable import trainable_network
 from minicube.networks import cost_of
 from minicube.planning import NetworkCost
 from minicube.scans import NETWORK_SCHEME, CaseFiles, LabelScheme, Sequence
@@ -300,7 +300,7 @@ class _Loop:
         state = self._run.read_checkpoint()
         if state is None:
             if start is not None:
-                self._stepper.start_from(load_network(load_model(start)).state_dict())
+                self._stepper.start_from(trainable_network(load_model(start)).state_dict())
             # At once, so that a run that is stopped or diverges early has both.
             self._run.write_model(self._stepper.network.state_dict(), self._describe(0))
             self._save(0)
