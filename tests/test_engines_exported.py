@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-import minicube
 from minicube import InputError
 from minicube.engines import (
     AnyEngine,
@@ -27,6 +23,7 @@ from minicube.engines import (
 from minicube.engines.portable import METADATA, graph_checksum, metadata_of
 from minicube.inference import shipped_model
 from minicube.planning import LevelCut, Partition
+from phoning import connections
 
 SAME_LOGITS, CLEAR_MARGIN = 1e-4, 2e-4
 AS_TORCH = 1e-3
@@ -106,34 +103,8 @@ def test_a_halo_a_step_short_is_noticed(name: EngineName, monkeypatch: pytest.Mo
     assert np.abs(whole - volume_logits(engine, images, cut)).max() > SAME_LOGITS
 
 
-ALL_THAT_CONNECTS = """
-import os, sys
-def hook(event, args):  # in forked children and other threads as well; a raise would be swallowed
-    if event in ("socket.connect", "socket.sendto", "socket.getaddrinfo"):
-        os.write(2, f"CONNECTS: {event} {args}\\n".encode())
-sys.addaudithook(hook)
-"""
-
-
-def _connections(tmp_path: Path, program: str) -> str:
-    """What a program of its own, at a user's who never said no, tries to reach."""
-    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "SYSTEMROOT")}
-    path = os.pathsep.join([str(Path(minicube.__file__).parents[1]), *sys.path])
-    done = subprocess.run(
-        [sys.executable, "-c", ALL_THAT_CONNECTS + program],
-        env=kept | {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert list(tmp_path.iterdir()) == []  # nor is an identity for the user written down
-    return done.stderr
-
-
 def test_nothing_phones_home(tmp_path: Path) -> None:
-    assert "CONNECTS" in _connections(
-        tmp_path, "import socket; socket.socket().connect_ex(('', 9))"
-    )
+    assert connections(tmp_path, "import socket; socket.socket().connect_ex(('', 9))")
     program = """
 import numpy as np
 from minicube.engines import EngineName, open_engine, segment_volume
@@ -141,7 +112,7 @@ from minicube.inference import shipped_model
 engine = open_engine(shipped_model(), engine=EngineName.OPENVINO)
 segment_volume(engine, np.ones((4, 32, 32, 32), np.float32))
 """
-    assert _connections(tmp_path, program) == ""
+    assert connections(tmp_path, program) == ""
 
 
 def test_the_file_says_what_it_is() -> None:
@@ -206,6 +177,19 @@ def test_an_exported_file_in_a_folder_is_found(tmp_path: Path) -> None:
     assert load_model(tmp_path).description == shipped_model().description
 
 
-def test_what_does_not_go_together_is_refused() -> None:
-    with pytest.raises(InputError, match="does not compute in bf16"):
-        open_engine(shipped_model(), engine=EngineName.ONNXRUNTIME, precision=Precision.BF16)
+@pytest.mark.parametrize(
+    ("engine", "precision", "words"),
+    [
+        (EngineName.ONNXRUNTIME, Precision.BF16, "ONNX Runtime does not compute in bf16"),
+        (EngineName.OPENVINO, Precision.BF16, "This processor does not compute in bf16"),
+        (EngineName.OPENVINO, Precision.INT8, "is not in int8"),
+        (EngineName.ONNXRUNTIME, Precision.INT8, "is not in int8"),
+        (EngineName.TORCH, Precision.INT8, "is not in int8"),
+    ],
+)
+def test_a_precision_that_would_not_be_kept_is_refused(
+    engine: EngineName, precision: Precision, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minicube.engines.openvino_engine.has_bf16", lambda: False)
+    with pytest.raises(InputError, match=words):
+        open_engine(shipped_model(), engine=engine, precision=precision)

@@ -40,7 +40,7 @@ JsonOption = Annotated[
 ]
 
 
-PrecisionName = Literal["auto", "fp32", "bf16"]
+PrecisionName = Literal["auto", "fp32", "bf16", "int8"]
 
 
 def scheme_called(name: str | None) -> LabelScheme | None:

@@ -21,16 +21,21 @@ __all__ = ["export"]
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run; or, for --half and --int8, a file.")
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write; ends in .onnx.")
     ] = None,
     half: Annotated[
         bool, typer.Option("--half", help="Weights in half precision: half the size.")
     ] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Weights and arithmetic in int8: a quarter of the size.")
+    ] = False,
     cases: Annotated[
         Path | None,
-        typer.Option(help="Labelled cases on which half precision is held against fp32."),
+        typer.Option(help="Labelled cases on which --half or --int8 is held against fp32."),
     ] = None,
     labels: Annotated[
         SchemeName | None, typer.Option(help="Label scheme of their references, if not stated.")
@@ -41,7 +46,7 @@ def export(
     ] = False,
     json: JsonOption = None,
 ) -> None:
-    """Write a run's network as one ONNX file, which segments without PyTorch.
+    """Write a model's network as one ONNX file, which segments without PyTorch.
 
     Example: minicube export runs/first -o first.onnx
     """
@@ -49,6 +54,8 @@ def export(
 
     if out is None:
         raise InputError("Where to write is missing.", hint="add -o NAME.onnx")
+    if half and int8:
+        raise InputError("--half and --int8 contradict each other.", hint="give one of them")
     if any(find_spec(name) is None for name in ("torch", "onnx", "onnxscript")):
         raise MissingExtra("Exporting", "train,export")
     from minicube.engines import Numbers, load_model
@@ -58,7 +65,7 @@ def export(
     request = ExportRequest(
         model=load_model(run),
         out=out,
-        numbers=Numbers.FP16 if half else Numbers.FP32,
+        numbers=Numbers.FP16 if half else Numbers.INT8 if int8 else Numbers.FP32,
         cases=[] if cases is None else find_cases(cases),
         labels=scheme_called(labels),
         licence=licence,
@@ -79,7 +86,11 @@ def export(
             json,
         )
     if json != "-":
-        dice = "" if made.dice is None else f"; Dice {made.dice[0]:.4f} before, {made.dice[1]:.4f}"
+        dice = (
+            ""
+            if made.dice is None
+            else f"; mean Dice {made.dice[0]:.4f} in fp32, {made.dice[1]:.4f} as written"
+        )
         results().print(
             f"{out}: {made.size / 2**20:.1f} MB; logits differ from torch's by at most "
             f"{made.largest_difference:.1g}{dice}",

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from minicube._errors import InputError, MissingExtra
 from minicube.engines.engine import Engine, Precision
-from minicube.engines.model import Model
+from minicube.engines.model import Model, Numbers
 from minicube.planning import NetworkCost
 from minicube.volumes import Intensities
 
@@ -77,18 +77,25 @@ def open_engine(
     Args:
         model: A run, or an exported file.
         engine: Which runs it.
-        precision: Number format; "auto" is bf16 where the processor computes in it and the
-            model was not made for raw intensities, else fp32.
+        precision: Number format. A file in int8 computes in int8, and in fp32 where it was not
+            quantised: "auto" and "int8" are that, all else is refused. Of other models "auto" is
+            bf16 where the processor computes in it and the model was not made for raw
+            intensities, else fp32.
         threads: Of the engine; None for all cores.
 
     Raises:
         InputError: Engine, model and precision do not go together, or something is missing.
     """
     engine = chosen(model, engine)
+    _check_numbers(model, precision)
     if engine is EngineName.OPENVINO:
         from minicube.engines import openvino_engine
 
         bf16 = _bf16(model, precision, openvino_engine.has_bf16)
+        if bf16 and not openvino_engine.has_bf16():  # it would compute in fp32 and not say so
+            raise InputError(
+                "This processor does not compute in bf16.", hint="leave out --precision, or fp32"
+            )
         return openvino_engine.OpenVinoEngine(model, bf16=bf16, threads=threads)
     if engine is EngineName.ONNXRUNTIME:
         from minicube.engines.onnxruntime_engine import OnnxRuntimeEngine
@@ -105,8 +112,27 @@ def open_engine(
     return torch_engine.TorchEngine(network, bf16=bf16, cost=model.description.cost)
 
 
+def _check_numbers(model: Model, precision: Precision) -> None:
+    """Refuse a precision that would not be what is computed in."""
+    numbers = model.description.numbers
+    if numbers is Numbers.INT8 and precision in (Precision.FP32, Precision.BF16):
+        raise InputError(
+            f"{model.place} is in int8 and cannot be computed in {precision}.",
+            hint="leave out --precision, or give the model that it was made from",
+        )
+    if numbers is not Numbers.INT8 and precision is Precision.INT8:
+        raise InputError(
+            f"{model.place} is not in int8.",
+            found=f"weights in {numbers}",
+            hint=f"`minicube export {model.place} -o int8.onnx --int8 --cases CASES` makes a file "
+            "that is",
+        )
+
+
 def _bf16(model: Model, precision: Precision, able: Callable[[], bool]) -> bool:
     if precision is not Precision.AUTO:
         return precision is Precision.BF16
+    if model.description.numbers is Numbers.INT8:
+        return False
     # Raw intensities need more digits than bf16 has; such models were trained in fp32.
     return model.description.normalisation is Intensities.Z_SCORE and able()

@@ -41,10 +41,11 @@ _CHUNK = 1 << 20
 
 
 class Numbers(StrEnum):
-    """What weights are kept as."""
+    """What weights are kept as; in int8 they are computed with as well."""
 
     FP32 = "fp32"
     FP16 = "fp16"
+    INT8 = "int8"
 
 
 class ModelDescription(BaseModel):

@@ -39,7 +39,7 @@ class OpenVinoEngine(PiecesEngine):
 
     Args:
         model: An exported one.
-        bf16: Compute in bfloat16; else in fp32, or in int8 where the model says so.
+        bf16: Compute in bfloat16, else in fp32; either way in int8 where the graph says so.
         threads: Of the engine; None for all cores.
 
     Raises:

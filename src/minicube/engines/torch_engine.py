@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from minicube._errors import InputError, MissingExtra
-from minicube.engines.model import Model
+from minicube.engines.model import Model, Numbers
 from minicube.engines.portable import HALF, PREFIX
 from minicube.networks import (
     LeveledNetwork,
@@ -130,8 +130,14 @@ def load_network(model: Model) -> Network:
     """Build a model's network and fill in its weights; an exported one has no BatchNorm left.
 
     Raises:
-        InputError: The network is not known, or the weights are damaged or of another one.
+        InputError: The network is not known, the weights are damaged or of another one, or the
+            model was quantised.
     """
+    if model.description.numbers is Numbers.INT8:
+        raise InputError(
+            f"{model.place} is in int8, which torch does not take.",
+            expected="a run, or a file in fp32 or fp16",
+        )
     config = network_config(model)
     network = build_network(folded_config(config) if model.is_exported else config)
     try:

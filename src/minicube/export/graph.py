@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from minicube.engines.portable import HALF, IMAGES, LOGITS, handed, risen
 from minicube.networks import LeveledNetwork, Network, folded
 
-__all__ = ["cut_points", "half_precision", "onnx_graph"]
+__all__ = ["cut_points", "half_precision", "onnx_graph", "quiet"]
 
 _OPSET: Final = 20
 _PERIODS: Final = 3  # of the stride along each axis that is traced
@@ -37,7 +37,7 @@ def onnx_graph(network: Network) -> ModelProto:
         axis: torch.export.Dim(name, min=1) * stride + 2 * network.margin
         for axis, name, stride in zip((2, 3, 4), "xyz", network.stride, strict=True)
     }
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             _Pieces(folded(network)),
             (torch.zeros(1, network.config.sequences, *shape),),
@@ -123,7 +123,7 @@ def _only_numbers(model: ModelProto) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The exporter speaks of its own affairs: packages it lacks, what will change in torch."""
     logger = logging.getLogger("torch.onnx")
     before = logger.level
