@@ -15,7 +15,17 @@ from scipy import ndimage
 
 from minicube.phantom._fields import Volume, smooth_noise, stretch, tent_weights
 
-__all__ = ["GRID", "Head", "Pose", "draw_pose", "render"]
+__all__ = [
+    "GRID",
+    "MIDDLE",
+    "NODE",
+    "Head",
+    "Pose",
+    "draw_pose",
+    "load_atlas",
+    "pushed",
+    "render",
+]
 
 GRID = (240, 240, 155)
 """Voxels of the BraTS grid, RAS+, 1 mm."""
@@ -153,7 +163,7 @@ def render(pose: Pose, push: Volume, rng: np.random.Generator, *, skull: bool) -
         skull: Describe the 22 mm around the brain as well.
     """
     atlas = load_atlas()
-    template = _pushed(pose, push)
+    template = pushed(pose, push)
     weights = [tent_weights(size, NODE) for size in pose.shape]
     rough = stretch(_sample(atlas.depth, template, 2), weights)
     index = np.flatnonzero(rough > (-SKULL_MARGIN if skull else -6))
@@ -216,7 +226,7 @@ def _widened_ventricles(template: Volume, widening: float) -> Volume:
     return np.asarray(amount * slope, np.float32)
 
 
-def _pushed(pose: Pose, push: Volume) -> Volume:
+def pushed(pose: Pose, push: Volume) -> Volume:
     """Return where in the template each node's tissue came from, ``(3, a, b, c)``."""
     before = pose.nodes - push
     return np.stack([_sample(axis, before, NODE) for axis in pose.template])

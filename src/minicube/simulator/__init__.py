@@ -1,0 +1,14 @@
+"""Simulated cases to learn from: real tumour shapes, looks and patches in made-up heads."""
+
+from minicube.simulator.generator import Simulation, simulate
+from minicube.simulator.material import Material, Patch, Shape, load_material, patients_of
+
+__all__ = [
+    "Material",
+    "Patch",
+    "Shape",
+    "Simulation",
+    "load_material",
+    "patients_of",
+    "simulate",
+]
