@@ -23,6 +23,7 @@ VERBS = [
     ("data", "list"),
     ("data", "convert"),
     ("phantom",),
+    ("simulate",),
     ("train",),
     ("segment",),
     ("evaluate",),

@@ -24,6 +24,7 @@ from minicube.cli import (
     plan,
     report,
     segment,
+    simulate,
     study,
     train,
 )
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.command("phantom")(phantom.phantom)
+app.command("simulate")(simulate.simulate)
 app.command("train")(train.train)
 app.command("segment")(segment.segment)
 app.command("plan")(plan.plan)

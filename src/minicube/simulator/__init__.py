@@ -2,12 +2,14 @@
 
 from minicube.simulator.generator import Simulation, simulate
 from minicube.simulator.material import Material, Patch, Shape, load_material, patients_of
+from minicube.simulator.source import Source
 
 __all__ = [
     "Material",
     "Patch",
     "Shape",
     "Simulation",
+    "Source",
     "load_material",
     "patients_of",
     "simulate",

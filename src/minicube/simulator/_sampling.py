@@ -75,5 +75,6 @@ def grain(rng: np.random.Generator, shape: tuple[int, ...], slope: float, step: 
     # blobs larger than a sixth of a brain are the scanner's shading, not texture
     spectrum *= (squared + np.float32((step / 30) ** 2)) ** np.float32(-slope / 4)
     field = torch.fft.irfftn(torch.from_numpy(spectrum), s=(x, y, z)).numpy()
-    field = (field - field.mean()) / max(1e-6, float(field.std()))
-    return enlarge(field[None], step, shape)[0] if step > 1 else field
+    field = field - field.mean()
+    unit: Array = field / max(1e-6, float(field.std()))
+    return enlarge(unit[None], step, shape)[0] if step > 1 else unit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 
 import numpy as np
@@ -14,7 +15,7 @@ from minicube.simulator.healthy import paint
 from minicube.simulator.looks import Look, Looks, draw_look, learn
 from minicube.simulator.material import Material, Patch
 from minicube.simulator.scan import digitise, scan
-from minicube.simulator.shapes import Placement, choose_shape, place, push_of
+from minicube.simulator.shapes import choose_shape, place, push_of
 from minicube.simulator.tumour import (
     Lesion,
     graft,
@@ -24,7 +25,15 @@ from minicube.simulator.tumour import (
     texture,
 )
 
-__all__ = ["Simulation", "simulate"]
+__all__ = ["Kind", "Simulation", "simulate"]
+
+
+class Kind(StrEnum):
+    """What is in a head."""
+
+    NO_TUMOUR = "no tumour"
+    LOW_GRADE = "tumour without enhancement"
+    ENHANCING = "tumour with enhancement"
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,14 @@ class Simulation:
     grafted: float = 0.6
     around: float = 0.35
 
+    def draw(self, rng: np.random.Generator) -> Kind:
+        """Draw what is in a head."""
+        drawn = rng.random()
+        if drawn < self.no_tumour:
+            return Kind.NO_TUMOUR
+        low = drawn < self.no_tumour + self.low_grade
+        return Kind.LOW_GRADE if low else Kind.ENHANCING
+
 
 def simulate(seed: int, material: Material, options: Simulation | None = None) -> Case:
     """Make a case, the same one for the same arguments on one kind of machine.
@@ -61,12 +78,12 @@ def simulate(seed: int, material: Material, options: Simulation | None = None) -
     chosen = options or Simulation()
     rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence([0x51B, seed])))
     pose = draw_pose(rng, skull=False)
-    drawn = rng.random()
-    if drawn < chosen.no_tumour:
+    kind = chosen.draw(rng)
+    if kind is Kind.NO_TUMOUR:
         head = render_head(rng, pose, np.zeros_like(pose.nodes))
         lesion = None
     else:
-        enhances = drawn >= chosen.no_tumour + chosen.low_grade
+        enhances = kind is Kind.ENHANCING
         head, lesion = _with_tumour(rng, pose, material, chosen, enhances=enhances)
     pictures = on_one_scale(paint(rng, head), head, lesion)
     brain = head.volume(head.brain.astype(np.float32)) > 0

@@ -83,7 +83,7 @@ def render_head(rng: np.random.Generator, pose: Pose, push: Array) -> Head:
     """
     atlas = load_atlas()
     template = pushed(pose, push)
-    far = sample(np.stack([atlas.depth, atlas.ventricle]), template / 2, outside="border")
+    far = sample(np.stack([atlas.depth, atlas.ventricle]), template * np.float32(0.5), outside="border")
     dense = enlarge(np.concatenate([template, far]), NODE, pose.shape)
     depth_all = np.ascontiguousarray(dense[3]).reshape(-1)
     index = np.flatnonzero(depth_all > -5)
@@ -128,7 +128,9 @@ def _furnished(rng: np.random.Generator, whole: Array, where: _Place, noise: _No
     texture = noise(2.0)
     vessel = np.maximum(_vessels(rng, fluid, where, noise), _sheets(rng, fluid, where, texture))
     vessel = np.minimum(vessel, 1)
-    plexus = np.clip(3 * (texture - rng.uniform(0.3, 1.6)), 0, 1) * np.clip(where.ventricle + 1, 0, 1)
+    plexus = np.clip(3 * (texture - rng.uniform(0.3, 1.6)), 0, 1) * np.clip(
+        where.ventricle + 1, 0, 1
+    )
     plexus *= fluid * (1 - vessel)
     spots = _spots(rng, where, texture) * white * (1 - vessel)
     shares = np.empty((len(Matter), len(grey)), np.float32)
@@ -162,7 +164,9 @@ def _sheets(rng: np.random.Generator, fluid: Array, where: _Place, texture: Arra
     sinus = np.clip(1.5 - (x * x + (where.depth + 0.5) ** 2) / bore**2, 0, 1)
     sinus *= np.minimum(1, above)
     if rng.random() < 0.7:
-        falx = np.clip(1.3 - np.abs(x), 0, 1) * fluid * np.clip(texture + rng.uniform(-1.5, 1), 0, 1)
+        falx = (
+            np.clip(1.3 - np.abs(x), 0, 1) * fluid * np.clip(texture + rng.uniform(-1.5, 1), 0, 1)
+        )
         sinus = np.maximum(sinus, falx * np.clip((z + 10) / 5, 0, 1))
     if rng.random() < 0.7:
         sheet = np.clip(1.5 - np.abs(where.depth - rng.uniform(-0.5, 1.0)), 0, 1)

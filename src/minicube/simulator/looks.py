@@ -81,7 +81,7 @@ def reference_of(patches: ListOf[Patch]) -> NDArray[np.float32]:
     values = np.concatenate(normal, axis=1)
     if values.shape[1] < _ENOUGH:
         return _USUAL_REFERENCE
-    return np.median(values, axis=1).astype(np.float32)
+    return np.asarray(np.median(values, axis=1), np.float32)
 
 
 def learn(material: Material) -> Looks:
@@ -110,16 +110,17 @@ def _learn_one(patches: ListOf[Patch]) -> Look:
             continue
         tables[part] = np.quantile(values, SHARES, axis=1).T.astype(np.float32)
         clipped = np.clip(values, tables[part][:, :1], tables[part][:, -1:])
-        mixing[part] = _mixing_of(np.corrcoef(clipped + 1e-6 * np.arange(values.shape[1])))
+        ramp = 1e-6 * np.arange(values.shape[1])  # a sequence that is flat there has no correlation
+        mixing[part] = _mixing_of(np.corrcoef(clipped + ramp))
     return Look(tables, mixing)
 
 
 def _mixing_of(correlation: NDArray[np.float64]) -> NDArray[np.float32]:
-    strength, ways = np.linalg.eigh(np.nan_to_num(correlation))
+    strength, ways = np.linalg.eigh(correlation)
     mixing = (ways * np.sqrt(np.maximum(strength, 1e-4)))[:, ::-1]
     mixing = mixing * np.where(mixing[2] + mixing[3] < 0, -1, 1)
     mixing /= np.linalg.norm(mixing, axis=1, keepdims=True)
-    return mixing.astype(np.float32)
+    return np.asarray(mixing, np.float32)
 
 
 def draw_look(rng: np.random.Generator, looks: Looks, *, enhances: bool, learnt: float) -> Look:

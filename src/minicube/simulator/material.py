@@ -91,14 +91,12 @@ class Patch:
     @property
     def known(self) -> NDArray[np.bool_]:
         """Where all four sequences are known, ``(a, b, c)``."""
-        found: NDArray[np.bool_] = (self.codes > 0).all(0)
-        return found
+        return np.asarray((self.codes > 0).all(0), np.bool_)
 
     @property
     def scores(self) -> NDArray[np.float32]:
         """z-scores, ``(4, a, b, c)``."""
-        found: NDArray[np.float32] = self.codes / np.float32(15) - np.float32(5)
-        return found
+        return (self.codes / np.float32(15) - np.float32(5)).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,8 +53,9 @@ def scan(rng: np.random.Generator, image: Array, brain: NDArray[np.bool_]) -> Ar
 def _shading(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """A smooth field around 1."""
     nodes = tuple((size - 1) // _SMOOTH + 2 for size in shape)
-    field = np.exp(rng.gamma(1.5, 0.035) * grain(rng, nodes, 4.0, 1))
-    return enlarge(field[None].astype(np.float32), _SMOOTH, shape)[0]
+    field = np.exp(np.float32(rng.gamma(1.5, 0.035)) * grain(rng, nodes, 4.0, 1))
+    shading: Array = enlarge(field[None], _SMOOTH, shape)[0]
+    return shading
 
 
 def digitise(rng: np.random.Generator, seen: Array, brain: NDArray[np.bool_]) -> Array:

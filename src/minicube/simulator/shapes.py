@@ -84,7 +84,9 @@ def place(rng: np.random.Generator, shape: Shape, pose: Pose) -> Placement:
     stop = np.clip(np.ceil(reached.max(0)) + _MARGIN, start + 16, pose.shape).astype(int)
     extent = (stop - start).tolist()
 
-    lines = [np.arange(n, dtype=np.float32) + np.float32(s) for n, s in zip(extent, start, strict=True)]
+    lines = [
+        np.arange(n, dtype=np.float32) + np.float32(s) for n, s in zip(extent, start, strict=True)
+    ]
     away = np.stack(np.meshgrid(*lines, indexing="ij"))
     away += (np.array(pose.origin) - target).astype(np.float32)[:, None, None, None]
     back = np.linalg.inv(onto).astype(np.float32)
@@ -99,9 +101,7 @@ def place(rng: np.random.Generator, shape: Shape, pose: Pose) -> Placement:
     return Placement((box[0], box[1], box[2]), sources, parts)
 
 
-def _voxels(
-    sources: Array, corner: NDArray[np.float64], spacing: NDArray[np.float64]
-) -> Array:
+def _voxels(sources: Array, corner: NDArray[np.float64], spacing: NDArray[np.float64]) -> Array:
     unit = (1 / spacing).astype(np.float32)[:, None, None, None]
     return (sources - corner.astype(np.float32)[:, None, None, None]) * unit
 

@@ -45,9 +45,7 @@ class Lesion:
     above: Array
 
 
-def settle(
-    rng: np.random.Generator, placement: Placement, head: Head, real: Array | None
-) -> Array:
+def settle(rng: np.random.Generator, placement: Placement, head: Head, real: Array | None) -> Array:
     """Fit a shape to the tissue it came to lie in; returns shares of the parts.
 
     Oedema spreads in white matter, spares cortex and stops at fluid; a core takes what it meets

@@ -8,6 +8,7 @@ from minicube.training.loop import Material, TrainingRequest, fit, train
 from minicube.training.memory import TrainingPlan, within_memory
 from minicube.training.run_folder import RunFolder
 from minicube.training.stepper import Cause, Diverged, seconds_a_step
+from minicube.training.stream import Maker, Stream
 from minicube.training.validate import Scores
 
 __all__ = [
@@ -16,10 +17,12 @@ __all__ = [
     "Device",
     "Diverged",
     "Listener",
+    "Maker",
     "Material",
     "RunFolder",
     "Scores",
     "SilentListener",
+    "Stream",
     "TrainingConfig",
     "TrainingPlan",
     "TrainingRequest",

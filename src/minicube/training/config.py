@@ -119,6 +119,7 @@ class TrainingConfig(_Plain):
         sampling: What a step learns from.
         shuffle: Whether cases come in a new order each epoch.
         tumour_share: Share of windows that are centred on a tumour voxel.
+        simulated: Share of windows of cases that are made meanwhile, where a training has such.
         loss: What is minimised.
         optimiser: Adam, or AdamW with ``weight_decay``.
         learning_rate: Its peak.
@@ -155,6 +156,7 @@ class TrainingConfig(_Plain):
     sampling: Sampling = Sampling.WINDOWS
     shuffle: bool = True
     tumour_share: float = Field(0.67, ge=0, le=1)
+    simulated: float = Field(0.0, ge=0, le=1)
     loss: LossConfig = LossConfig()
     optimiser: Optimiser = Optimiser.ADAMW
     learning_rate: float = Field(2e-3, gt=0)

@@ -25,6 +25,7 @@ from minicube.training.listener import Listener, SilentListener
 from minicube.training.memory import scoring_partition, within_memory
 from minicube.training.run_folder import Row, RunFolder
 from minicube.training.stepper import Cause, Stepper, seconds_a_step
+from minicube.training.stream import Stream
 from minicube.training.validate import score
 from minicube.volumes import NETWORK_SPACING, StoredCase
 
@@ -81,6 +82,7 @@ class Material:
             samples of them is probed, which costs little.
         memory: Bytes that the process may hold, or torch on a card; None sets no limit.
         device: That the network lives on.
+        stream: Cases made meanwhile; with ``simulated = 1`` in the config ``train`` may be empty.
     """
 
     train: list[StoredCase]
@@ -89,6 +91,7 @@ class Material:
     whole: bool = True
     memory: int | None = None
     device: Device = Device.CPU
+    stream: Stream | None = None
 
 
 def train(request: TrainingRequest, listener: Listener | None = None) -> RunFolder:
@@ -219,7 +222,7 @@ class _Loop:
         self._config = config
         self._listener = listener
         self._material = material
-        self._stepper = Stepper(config, material.train, material.device)
+        self._stepper = Stepper(config, material.train, material.device, material.stream)
         self._rows: list[Row] = []
         self._seconds = 0.0
 
@@ -269,6 +272,8 @@ class _Loop:
     def _score(self, step: int) -> None:
         stepper, material = self._stepper, self._material
         for split, cases in (("train", material.train), ("held-out", material.held_out)):
+            if not cases:
+                continue
             probed = f"{stepper.probe(cases, _PROBES):.6f}"
             self._rows.append({"step": step, "split": f"probe {split}", "loss": probed})
         if material.whole:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicube.training.config import Sampling, TrainingConfig
+from minicube.training.stream import Stream
 from minicube.volumes import BRAIN, Box, Shape, StoredCase, partition
 
 __all__ = ["Sampler"]
@@ -33,12 +34,15 @@ class Sampler:
         config: Of the run.
         margin: Voxels on each side that a sample has images for beyond its window.
         stride: Voxels along x, y, z that a sample's shape is a multiple of.
+        stream: Cases made while training goes on; a share of the windows, ``config.simulated``,
+            is of them.
     """
 
     cases: Sequence[StoredCase]
     config: TrainingConfig
     margin: int
     stride: Shape = (1, 1, 1)
+    stream: Stream | None = None
 
     def draw(self, step: int, index: int) -> tuple[NDArray[np.float32], NDArray[np.uint8], int]:
         """Return images ``(sequence, x, y, z)``, labels ``(x, y, z)`` and a seed for what follows.
@@ -58,7 +62,8 @@ class Sampler:
             case = self.cases[self._turn(index)]
             box = self._whole(case)
         else:
-            case = self.cases[self._turn(index)]
+            fresh = self.stream is not None and rng.random() < self.config.simulated
+            case = self._fresh(step, rng) if fresh else self.cases[self._turn(index)]
             box = self._place(case, rng)
         images, labels = case.read(_grown(box, self.margin), self.config.intensities)
         return images, labels, int(rng.integers(2**31))
@@ -69,6 +74,11 @@ class Sampler:
             return list(range(count))
         a_case = self._samples_a_case
         return [i * a_case + i * a_case // count for i in range(count)]
+
+    def _fresh(self, step: int, rng: np.random.Generator) -> StoredCase:
+        assert self.stream is not None
+        cases = self.stream.at(step)
+        return cases[rng.integers(len(cases))]
 
     def _turn(self, count: int) -> int:
         epoch, position = divmod(count, len(self.cases))

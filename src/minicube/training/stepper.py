@@ -28,6 +28,7 @@ from minicube.training.config import (
 from minicube.training.device import Device, computes_bf16
 from minicube.training.losses import build_loss
 from minicube.training.sampling import Sampler
+from minicube.training.stream import Stream
 from minicube.volumes import StoredCase
 
 __all__ = ["Cause", "Diverged", "Stepper", "learning_rate", "seconds_a_step"]
@@ -72,10 +73,15 @@ class Stepper:
         config: Of the run.
         cases: To learn from.
         device: That the network lives on; samples are made on the CPU.
+        stream: Cases made meanwhile, to learn from as well.
     """
 
     def __init__(
-        self, config: TrainingConfig, cases: list[StoredCase], device: Device = Device.CPU
+        self,
+        config: TrainingConfig,
+        cases: list[StoredCase],
+        device: Device = Device.CPU,
+        stream: Stream | None = None,
     ) -> None:
         torch.manual_seed(config.seed)
         self.bf16 = computes_bf16(device, config.precision)
@@ -93,7 +99,7 @@ class Stepper:
         self._average = averaged(self.network, config.average) if config.average else None
         self._config = config
         self._loss = build_loss(config.loss)
-        self._sampler = Sampler(cases, config, self.network.margin, self.network.stride)
+        self._sampler = Sampler(cases, config, self.network.margin, self.network.stride, stream)
         self._augment = augmentation(config.augmentation, planar=not all(self.network.axes))
 
     def step(self, step: int) -> tuple[float, float]:

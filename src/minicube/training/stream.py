@@ -1,0 +1,112 @@
+"""Cases that are made while a training goes on, so that it never sees the same volume twice.
+
+A rolling window over endlessly many numbered cases: at step s a training draws from numbers
+s // every … s // every + pool − 1. Which they are depends on the step alone, and each is a pure
+function of its number, so a resumed run draws what an uninterrupted one would have drawn.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, Self
+
+from minicube.volumes import Origin, Prepared, StoredCase, open_stored, store_one
+
+__all__ = ["Maker", "Stream"]
+
+
+class Maker(Protocol):
+    """Makes numbered cases; pickled to other processes."""
+
+    @property
+    def origin(self) -> Origin:
+        """What its cases are made from."""
+
+    def __call__(self, number: int) -> Prepared:
+        """Make a case; the same one for the same number."""
+
+
+@dataclass
+class Stream:
+    """Makes, keeps and throws away cases; a context manager.
+
+    Args:
+        maker: Makes them.
+        folder: Where cases are kept for as long as they are drawn from.
+        pool: How many are drawn from at a time, at least 1.
+        every: Steps after which the oldest gives way to a new one, at least 1.
+        jobs: Processes that make them in the background.
+        ahead: How many are made before they are needed.
+    """
+
+    maker: Maker
+    folder: Path
+    pool: int = 12
+    every: int = 8
+    jobs: int = 1
+    ahead: int = 2
+    _work: dict[int, Future[StoredCase]] = field(default_factory=dict, init=False)
+    _first: int = field(default=-1, init=False)
+    _workers: ProcessPoolExecutor | None = field(default=None, init=False)
+
+    def at(self, step: int) -> list[StoredCase]:
+        """Return the cases of a step, oldest first; waits for those that are not ready."""
+        first = step // self.every
+        for number in range(first, first + self.pool + self.ahead):
+            self._ask_for(number)
+        self._forget_before(first)
+        return [self._work[n].result() for n in range(first, first + self.pool)]
+
+    def close(self) -> None:
+        """Stop making cases; those that lie ready stay for a resumed run."""
+        if self._workers is not None:
+            self._workers.shutdown(wait=True, cancel_futures=True)
+        self._workers = None
+        self._work.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _forget_before(self, first: int) -> None:
+        if first == self._first:
+            return
+        self._first = first
+        for number in [n for n in self._work if n < first]:
+            old = self._work.pop(number)
+            if not old.cancel():
+                old.result()
+        for home in self.folder.iterdir() if self.folder.exists() else ():
+            if home.name.isdecimal() and int(home.name) < first:
+                shutil.rmtree(home, ignore_errors=True)
+
+    def _ask_for(self, number: int) -> None:
+        if number in self._work:
+            return
+        if self._workers is None:
+            # Not forked: a process with a network's threads in it must not be.
+            fresh = multiprocessing.get_context("spawn")
+            self._workers = ProcessPoolExecutor(self.jobs, fresh, initializer=_one_thread)
+        self._work[number] = self._workers.submit(_made, self.maker, number, self.folder)
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _made(maker: Maker, number: int, folder: Path) -> StoredCase:
+    home = folder / f"{number:08d}"
+    origin = {**maker.origin, "number": str(number)}
+    for child in home.iterdir() if home.exists() else ():
+        ready = open_stored(home, child.name, origin)
+        if ready is not None:
+            return ready
+    return store_one(maker(number), home, origin)

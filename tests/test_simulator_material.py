@@ -1,0 +1,84 @@
+"""Real shapes and patches: turned to RAS+, kept together, and nobody's who is left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minicube._errors import InputError
+from minicube.simulator import load_material, patients_of
+
+PATIENTS = [f"BraTS20_Training_{number:03d}" for number in (1, 2, 17)]
+
+
+def write_shapes(path: Path) -> Path:
+    """Three maps of a whole BraTS grid at 128³: a block of oedema, core in it, enhancing in that.
+
+    The blocks lie at LPS (20…49, 60…89, 50…79): on the patient's right, so at high x in LPS only
+    where it is above 64.
+    """
+    labels = np.zeros((3, 128, 128, 128), np.uint8)
+    labels[:, 20:50, 60:90, 50:80] = 2
+    labels[:, 26:44, 66:84, 56:74] = 1
+    labels[:2, 30:40, 66:84, 60:70] = 4
+    np.savez_compressed(path, labels=labels, patient=np.array(PATIENTS))
+    return path
+
+
+def write_patches(path: Path, shapes: Path) -> Path:
+    """One patch a patient, 32³ from (16, 56, 46): oedema 2, core 3, enhancing 5 above normal."""
+    with np.load(shapes) as held:
+        seg = held["labels"][:, 16:48, 56:88, 46:78]
+    noise = np.random.default_rng(0).integers(-3, 4, (3, 4, *seg.shape[1:]))
+    level = np.select([seg == 2, seg == 1, seg == 4], [30, 45, 75], 0)[:, None]
+    image = (75 + level + noise).astype(np.uint8)
+    image[:, :, 30:] = 0  # as where the brain ends
+    first = np.array([(16, 56, 46)] * 3, np.int16)
+    np.savez_compressed(path, image=image, seg=seg, patient=np.array(PATIENTS), origin128=first)
+    return path
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("material")
+    shapes = write_shapes(folder / "shapes.npz")
+    return shapes, write_patches(folder / "patches.npz", shapes)
+
+
+def test_left_out_patients_leave_nothing(files: tuple[Path, Path], tmp_path: Path) -> None:
+    table = tmp_path / "MANIFEST.tsv"
+    table.write_text("case\tBraTS20 id\tlicence\nsome_case\t017\tfree\nother\t001\tfree\n")
+    material = load_material(*files, leave_out=patients_of(table))
+    assert {shape.patient for shape in material.shapes} == {"BraTS20_Training_002"}
+    assert {patch.patient for patch in material.patches} == {"BraTS20_Training_002"}
+
+
+def test_a_patch_lies_where_its_shape_does(files: tuple[Path, Path]) -> None:
+    material = load_material(*files, leave_out=["BraTS20_Training_002"])
+    assert len(material.shapes) == len(material.patches) == 2
+    for shape, patch in zip(material.shapes, material.patches, strict=True):
+        offset = (patch.corner - shape.corner) / patch.spacing
+        assert offset == pytest.approx(np.round(offset))
+        a, b, c = (max(0, round(o)) for o in offset)
+        d, e, f = (max(0, -round(o)) for o in offset)
+        x, y, z = (20, 20, 20)
+        seen = patch.labels[d : d + x, e : e + y, f : f + z]
+        assert np.array_equal(seen, shape.labels[a : a + x, b : b + y, c : c + z])
+    # LPS 20…49 of 128 lies at high x in RAS+: left and right are those of the patient.
+    assert material.shapes[0].corner[0] > 119.5
+    assert [shape.enhances for shape in material.shapes] == [True, False]
+
+
+def test_what_does_not_fit_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be used"):
+        load_material(files[1], None, leave_out=[])
+    (tmp_path / "no.npz").write_bytes(b"PK but no archive")
+    with pytest.raises(InputError, match="cannot be used"):
+        load_material(None, tmp_path / "no.npz", leave_out=[])
+    with pytest.raises(InputError, match="names no BraTS 2020 patient"):
+        load_material(None, None, leave_out=["someone"])
+    (tmp_path / "list.tsv").write_text("case\tpatient\na\t1\n")
+    with pytest.raises(InputError, match="leave out"):
+        patients_of(tmp_path / "list.tsv")
