@@ -83,7 +83,9 @@ def render_head(rng: np.random.Generator, pose: Pose, push: Array) -> Head:
     """
     atlas = load_atlas()
     template = pushed(pose, push)
-    far = sample(np.stack([atlas.depth, atlas.ventricle]), template * np.float32(0.5), outside="border")
+    far = sample(
+        np.stack([atlas.depth, atlas.ventricle]), template * np.float32(0.5), outside="border"
+    )
     dense = enlarge(np.concatenate([template, far]), NODE, pose.shape)
     depth_all = np.ascontiguousarray(dense[3]).reshape(-1)
     index = np.flatnonzero(depth_all > -5)

@@ -16,8 +16,8 @@ Range = tuple[float, float]
 
 _RANGES: Final[dict[Sequence, dict[Matter, Range]]] = {
     Sequence.T1N: {
-        Matter.GREY: (0.68, 0.92),
-        Matter.FLUID: (0.18, 0.50),
+        Matter.GREY: (0.68, 0.94),
+        Matter.FLUID: (0.20, 0.60),
         Matter.VESSEL: (0.30, 1.30),
         Matter.PLEXUS: (0.50, 0.90),
         Matter.SPOT: (0.72, 0.98),
@@ -40,8 +40,8 @@ _RANGES: Final[dict[Sequence, dict[Matter, Range]]] = {
         Matter.COVER: (0.20, 1.80),
     },
     Sequence.T2F: {
-        Matter.GREY: (1.00, 1.34),
-        Matter.FLUID: (0.10, 0.60),
+        Matter.GREY: (0.96, 1.30),
+        Matter.FLUID: (0.12, 0.75),
         Matter.VESSEL: (0.20, 1.00),
         Matter.PLEXUS: (0.80, 1.60),
         Matter.SPOT: (1.15, 1.90),
@@ -63,7 +63,7 @@ def paint(rng: np.random.Generator, head: Head) -> Array:
     images: Array = signals @ head.shares
     fluid = head.shares[Matter.FLUID]
     for row, image in enumerate(images):
-        one, two, flow = rng.normal(0, (0.02, 0.025, 0.15)).astype(np.float32)
+        one, two, flow = rng.normal(0, (0.03, 0.025, 0.15)).astype(np.float32)
         if row == len(images) - 1:
             flow *= 2  # fluid is suppressed unevenly on FLAIR
         image *= 1 + one * fine + (two + flow * fluid) * broad

@@ -35,8 +35,8 @@ _USUAL_REFERENCE = np.array([0.25, 0.1, -0.3, 0.05], np.float32)
 # Range of the middle and of the spread of every part in t1n, t1c, t2w, t2f, when nothing is
 # learnt: dark on T1, bright where there is water; wide, so that no scanner is learnt by heart.
 _MIDDLES: Final = {
-    OEDEMA: ((-1.2, 0.1), (-1.2, 0.1), (0.5, 2.6), (0.8, 3.2)),
-    CORE: ((-2.2, -0.2), (-2.2, 0.2), (0.7, 4.0), (-0.8, 3.4)),
+    OEDEMA: ((-1.1, 0.2), (-1.1, 0.2), (0.5, 2.6), (0.8, 3.2)),
+    CORE: ((-2.0, 0.0), (-2.0, 0.2), (0.7, 4.0), (-0.8, 3.4)),
     ENHANCING: ((-1.2, 0.6), (0.7, 4.5), (0.3, 2.6), (0.4, 3.2)),
 }
 _SPREADS: Final = {
@@ -141,9 +141,9 @@ def draw_look(rng: np.random.Generator, looks: Looks, *, enhances: bool, learnt:
         )
     moved = rng.normal(0, 0.12, 4)[:, None]
     stretched = np.exp(rng.normal(0, 0.12, 4))[:, None]
-    if rng.random() < (0.15 if enhances else 0.35):  # faint
+    if rng.random() < (0.10 if enhances else 0.30):  # faint
         stretched *= rng.uniform(0.35, 0.8)
-    if rng.random() < 0.2:  # barely visible on FLAIR and T2
+    if rng.random() < 0.12:  # barely visible on FLAIR and T2
         stretched[2:] *= rng.uniform(0.4, 0.8)
     tables = {
         part: (stretched * (table + moved + rng.normal(0, 0.12, (4, 1)))).astype(np.float32)
