@@ -1,4 +1,4 @@
-"""What the base install does, it does without torch – as if torch could not be imported."""
+"""What the base install does, it does without torch, scipy, nibabel – as if not installed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from small_cases import write_small_dataset
 
 BLOCKED = (
     "torch",
+    "scipy",
+    "nibabel",
     "lightning_fabric",
     "monai",
     "safetensors",
@@ -43,23 +45,23 @@ def _cli(*words: str) -> subprocess.CompletedProcess[str]:
     return _python(f"from minicube.cli import main; main({list(words)!r})")
 
 
-def test_import_brings_no_torch() -> None:
-    check = "import sys, minicube, minicube.scans, minicube.volumes, minicube.phantom\n"
+def test_import_brings_none_of_them() -> None:
+    check = "import sys, minicube, minicube.scans, minicube.volumes\n"
     check += "import minicube.evaluation, minicube.reporting, minicube.inference, minicube.cli\n"
     check += f"assert not set({BLOCKED!r}) & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], timeout=120).returncode == 0
 
 
-def test_phantom_list_evaluate_and_doctor_work(tmp_path: Path) -> None:
-    made = _cli("phantom", str(tmp_path / "p"), "--cases", "1", "--seed", "3")
-    assert made.returncode == 0, made.stderr
-    listed = _cli("data", "list", str(tmp_path / "p"), "--json")
+def test_list_convert_evaluate_and_doctor_work(tmp_path: Path) -> None:
+    data, converted = write_small_dataset(tmp_path / "data", 2), tmp_path / "nnunet"
+    listed = _cli("data", "list", str(data), "--json")
     assert listed.returncode == 0, listed.stderr
     assert '"brats2023"' in listed.stdout
-    reference = next((tmp_path / "p").rglob("*seg.nii.gz"))
-    scored = _cli(
-        "evaluate", "--prediction", str(reference), "--reference", str(reference), "--json"
-    )
+    done = _cli("data", "convert", str(data), str(converted), "--layout", "nnunet")
+    assert done.returncode == 0, done.stderr
+    labels = str(converted / "labelsTr")
+    words = ("evaluate", "--prediction", labels, "--reference", labels, "--lesions", "--json")
+    scored = _cli(*words)
     assert scored.returncode == 0, scored.stderr
     assert _cli("doctor").returncode == 0
 
@@ -76,15 +78,22 @@ def test_segment_and_plan_need_no_torch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "extra"), [("train", "train"), ("segment", "train"), ("export", "train,export")]
+    ("verb", "extra"),
+    [
+        ("train", "train"),
+        ("segment", "train"),
+        ("export", "train,export"),
+        ("phantom", "phantom"),
+    ],
 )
-def test_what_needs_torch_says_how_to_get_it(tmp_path: Path, verb: str, extra: str) -> None:
+def test_what_needs_more_says_how_to_get_it(tmp_path: Path, verb: str, extra: str) -> None:
     data = write_small_dataset(tmp_path / "data", 2)
     out = str(tmp_path / "out.nii.gz")
     words = {
         "segment": ("segment", str(next(data.iterdir())), "-o", out, "--engine", "torch"),
         "train": ("train", "--data", str(data), "--out", str(tmp_path / "run")),
         "export": ("export", str(tmp_path), "-o", str(tmp_path / "out.onnx")),
+        "phantom": ("phantom", str(tmp_path / "phantoms")),
     }[verb]
     refused = _cli(*words)
     assert refused.returncode == 2

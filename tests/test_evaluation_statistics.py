@@ -119,6 +119,14 @@ def test_p_is_that_of_scipy_where_nothing_is_tied(n: int) -> None:
     assert compare(first.tolist(), second.tolist()).p == pytest.approx(expected)
 
 
+def test_p_is_that_of_scipy_where_many_are_tied_and_too_many_to_count() -> None:
+    rng = np.random.default_rng(0)
+    differences = rng.normal(0.2, 1, 90).round(1)
+    expected = stats.wilcoxon(differences, zero_method="pratt", method="asymptotic").pvalue
+    assert (differences == 0).any()
+    assert compare(differences.tolist(), [0.0] * 90).p == pytest.approx(expected)
+
+
 def test_the_difference_is_first_minus_second_with_its_interval() -> None:
     first, second = [0.9, 0.8, 0.85, 0.7, 0.95, 0.9, 0.6], [0.8, 0.7, 0.8, 0.65, 0.9, 0.7, 0.6]
     tested = compare(first, second)

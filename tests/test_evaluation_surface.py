@@ -79,9 +79,9 @@ def test_distances_are_those_of_the_definition(
 ) -> None:
     measured = mask_distances(found, truth, spacing)
     expected = distances_by_definition(found, truth, spacing)
-    np.testing.assert_allclose(np.sort(measured.predicted), np.sort(expected), rtol=1e-12)
+    np.testing.assert_allclose(np.sort(measured.predicted), np.sort(expected), rtol=1e-6)
     expected = distances_by_definition(truth, found, spacing)
-    np.testing.assert_allclose(np.sort(measured.reference), np.sort(expected), rtol=1e-12)
+    np.testing.assert_allclose(np.sort(measured.reference), np.sort(expected), rtol=1e-6)
 
 
 @settings(max_examples=40)
@@ -99,7 +99,7 @@ def test_all_parts_at_once_are_the_parts_one_by_one(
             (distances.predicted, alone.predicted),
             (distances.reference, alone.reference),
         ):
-            np.testing.assert_allclose(np.sort(one), np.sort(other), rtol=1e-12)
+            np.testing.assert_allclose(np.sort(one), np.sort(other), rtol=1e-6)
 
 
 @given(small_maps, small_maps)
@@ -172,7 +172,7 @@ def test_the_edge_of_the_scan_is_a_surface() -> None:
 def test_a_spacing_rounded_in_a_header_decides_nothing() -> None:
     # What a float32 affine makes of 1 mm.
     beside = mask_distances(cube(2, 1), cube(3, 1), (1.0000001, 1.0, 1.0))
-    assert beside.predicted.tolist() == [1.0000001]
+    assert beside.predicted.tolist() == pytest.approx([1.0000001])
     assert beside.nsd(1.0) == 1.0
     assert mask_distances(cube(2, 1), cube(3, 1), (1.01, 1.0, 1.0)).nsd(1.0) == 0.0
 

@@ -9,7 +9,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -22,6 +22,7 @@ from minicube.scans import (
     write_label_map,
     write_volume,
 )
+from minicube.scans import _fields as fields_in
 
 nib: Any = nibabel  # half typed
 SHAPE = (5, 6, 7)
@@ -149,3 +150,52 @@ def test_matching_looks_at_corners() -> None:
     slight[0, 0] = 1.001  # 0.2 mm
     assert not grid.matches(Geometry((200, 200, 100), slight))
     assert not grid.matches(Geometry((200, 200, 99), np.eye(4)))
+
+
+rotations = st.lists(st.floats(-1, 1), min_size=9, max_size=9).map(
+    lambda numbers: np.array(numbers).reshape(3, 3)
+)
+
+
+@settings(max_examples=150)
+@given(rotations, st.sampled_from([0, 1, 2]), st.sampled_from(["<", ">"]))
+def test_places_are_those_of_nibabel(axes: NDArray[np.float64], form: int, order: str) -> None:
+    sizes = np.linalg.norm(axes, axis=0)
+    assume(sizes.min() > 0.1 and abs(np.linalg.det(axes)) > 0.1 * sizes.prod())
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = axes, (5, -7, 11)
+    geometry = Geometry((3, 4, 5), affine)
+    start = nib.orientations.io_orientation(affine)
+    assert np.array_equal(start, geometry.orientation)
+    array = np.arange(60).reshape(3, 4, 5)
+    ras = nib.orientations.apply_orientation(array, start)
+    assert np.array_equal(geometry.to_ras(array), ras)
+    assert np.array_equal(geometry.from_ras(ras), array)
+    for kind in (nib.Nifti1Header, nib.Nifti2Header):
+        header = kind(endianness=order)
+        header.set_data_shape((3, 4, 5))
+        header.set_qform(affine, int(form == 1))
+        header.set_sform(affine, int(form == 2))
+        fields = fields_in.fields_of(header.binaryblock, len(header.binaryblock), order)
+        expected = header.get_best_affine()
+        np.testing.assert_allclose(fields_in.affine_of(fields), expected, atol=1e-9)
+        written = fields_in.empty_fields(len(header.binaryblock))
+        written["dim"][:4], written["qform_code"] = (3, 3, 4, 5), 1
+        fields_in.set_quaternion_form(written, affine)
+        np.testing.assert_allclose(fields_in.affine_of(written), header.get_qform(), atol=2e-6)
+
+
+def test_a_header_is_byte_by_byte_what_nibabel_writes(tmp_path: Path) -> None:
+    for kind in (nib.Nifti1Header, nib.Nifti2Header):
+        theirs = kind(endianness="<")
+        theirs.set_data_shape((3, 4, 5))
+        theirs.set_data_dtype(np.int16)
+        theirs["descrip"], theirs["scl_slope"], theirs["scl_inter"] = b"minicube", 1, 0
+        theirs["vox_offset"] = len(theirs.binaryblock) + 4
+        theirs.set_qform(np.diag([-1.0, -1.0, 1.0, 1.0]), 1)
+        theirs.set_sform(np.diag([-1.0, -1.0, 1.0, 1.0]), 1)
+        path = tmp_path / "theirs.nii"
+        path.write_bytes(bytes(theirs.binaryblock) + bytes(4) + bytes(3 * 4 * 5 * 2))
+        array, geometry = read_volume(path)
+        write_volume(tmp_path / "ours.nii", array, geometry)
+        assert (tmp_path / "ours.nii").read_bytes() == path.read_bytes()

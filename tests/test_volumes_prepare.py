@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from minicube import InputError
 from minicube.scans import (
@@ -46,6 +49,25 @@ def _case(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> C
     }
     geometry = Geometry(shape, np.diag([*spacing, 1.0]))
     return Case("ball", images, geometry, brain, LabelMap(labels, LabelScheme.BRATS2021))
+
+
+sides = st.tuples(*[st.integers(1, 12)] * 3)
+
+
+@settings(max_examples=60)
+@given(sides, sides, st.sampled_from("CF"))
+def test_resampling_is_that_of_scipy(
+    shape: tuple[int, int, int], target: tuple[int, int, int], order: Literal["C", "F"]
+) -> None:
+    array = np.random.default_rng(shape).random(shape, np.float32)
+    factors = [n / m for n, m in zip(shape, target, strict=True)]
+    sigmas = [0.5 * max(f * f - 1, 0) ** 0.5 for f in factors]
+    smooth = ndimage.gaussian_filter(array, sigmas, mode="nearest")
+    offsets = [0.5 * f - 0.5 for f in factors]
+    expected = ndimage.affine_transform(smooth, factors, offsets, target, order=1, mode="nearest")
+    found = resample(np.asarray(array, order=order), target)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
 @given(

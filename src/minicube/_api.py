@@ -17,7 +17,16 @@ def make_phantom(seed: int = 0, index: int = 0) -> Case:
     Args:
         seed: Of the dataset.
         index: Number of the case in it.
+
+    Raises:
+        MissingExtra: SciPy is not installed.
     """
+    from importlib.util import find_spec
+
+    from minicube._errors import MissingExtra
+
+    if find_spec("scipy") is None:
+        raise MissingExtra("Making phantoms", "phantom")
     from minicube.phantom import PhantomSpec
     from minicube.phantom import make_phantom as make
 

@@ -24,10 +24,9 @@ __all__ = [
 
 _BASE = (
     "numpy",
-    "scipy",
-    "nibabel",
     "isal",
     "connected-components-3d",
+    "edt",
     "openvino",
     "pydantic",
     "typer",
@@ -35,7 +34,7 @@ _BASE = (
     "jinja2",
     "pillow",
 )
-_TRAIN = ("torch", "lightning-fabric", "monai", "safetensors")
+_TRAIN = ("torch", "lightning-fabric", "monai", "safetensors", "scipy")
 _INTERESTING = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 
 

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+import cc3d
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from minicube._errors import MissingExtra
 from minicube.evaluation.counts import check_same_shape, common_box
 from minicube.evaluation.surface import Spacing, checked_spacing, mask_distances
-from minicube.scans import LabelMap, Region
+from minicube.scans import LabelMap, Region, components
 
 __all__ = [
     "BRATS2023_LESIONS",
@@ -24,10 +25,9 @@ __all__ = [
     "lesion_scores",
 ]
 
-Labels: TypeAlias = NDArray[np.int32]
+Labels: TypeAlias = NDArray[np.unsignedinteger[Any]]
 
-_NEIGHBOURS: Final = ndimage.generate_binary_structure(3, 3)  # 26: faces, edges and corners
-_BRUSH: Final = ndimage.generate_binary_structure(3, 2)  # 18: faces and edges
+_TOUCHING: Final = 26  # voxels that share a face, an edge or a corner are of one lesion
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def lesion_scores(
         LabelMap(labels.array[box], labels.scheme).region(region)
         for labels in (prediction, reference)
     )
-    parts, predicted = _components(found)
+    parts = _components(found)
     lesions, reach = _lesions(truth, rule.dilation)
     belongs = _one_to_one(lesions, parts) if rule.one_to_one else _touching(reach, parts)
     each = tuple(
@@ -194,7 +194,7 @@ def lesion_scores(
         for lesion in _compared(lesions, parts, belongs, scale, rule)
         if lesion.volume > rule.minimum
     )
-    false_alarms = predicted - len({part for _, part in belongs})
+    false_alarms = int(parts.max(initial=0)) - len({part for _, part in belongs})
     return _score(each, false_alarms, rule)
 
 
@@ -219,20 +219,35 @@ def _grown(box: tuple[slice, ...], shape: tuple[int, ...], steps: int) -> tuple[
     )
 
 
-def _components(mask: NDArray[np.bool_]) -> tuple[Labels, int]:
-    labels, number = ndimage.label(mask, _NEIGHBOURS)
-    return labels, number
+def _components(mask: NDArray[np.bool_]) -> Labels:
+    return components(np.ascontiguousarray(mask), _TOUCHING)
 
 
 def _lesions(truth: NDArray[np.bool_], dilation: int) -> tuple[Labels, Labels]:
     """Lesions by number, and the voxels within reach of each."""
     if not dilation:
-        lesions, _ = _components(truth)
+        lesions = _components(truth)
         return lesions, lesions
-    grown = ndimage.binary_dilation(truth, _BRUSH, iterations=dilation)
     # A component of the grown mask is what its own lesion grows to: nothing else reaches there.
-    reach, _ = _components(grown)
+    reach = _components(_dilated(truth, dilation))
     return np.where(truth, reach, 0), reach
+
+
+def _dilated(mask: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:
+    """A mask grown to the faces and edges of its voxels (18 neighbours), so many times."""
+    for _ in range(steps):
+        x, y, z = (_widened(mask, axis) for axis in range(3))
+        mask = _widened(x, 1) | _widened(y, 2) | _widened(z, 0)
+    return mask
+
+
+def _widened(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
+    """A mask and its neighbours along one axis."""
+    wide = mask.copy()
+    to, of = np.moveaxis(wide, axis, 0), np.moveaxis(mask, axis, 0)
+    to[1:] |= of[:-1]
+    to[:-1] |= of[1:]
+    return wide
 
 
 def _touching(reach: Labels, parts: Labels) -> set[tuple[int, int]]:
@@ -242,8 +257,10 @@ def _touching(reach: Labels, parts: Labels) -> set[tuple[int, int]]:
 
 def _one_to_one(lesions: Labels, parts: Labels) -> set[tuple[int, int]]:
     """Pairs of lesion and predicted component, each in one at most, of the largest summed Dice."""
-    from scipy.optimize import linear_sum_assignment
-
+    try:
+        from scipy.optimize import linear_sum_assignment
+    except ImportError as error:
+        raise MissingExtra("Matching lesions one to one", "train") from error
     sizes = [np.bincount(labels.ravel()) for labels in (lesions, parts)]
     dice = np.zeros([len(size) for size in sizes])
     for (lesion, part), voxels in _overlaps(lesions, parts).items():
@@ -267,11 +284,11 @@ def _compared(
     rule: LesionRule,
 ) -> Iterator[Lesion]:
     """Each lesion against the predicted components that belong to it."""
-    boxes, part_boxes = ndimage.find_objects(lesions), ndimage.find_objects(parts)
+    boxes, part_boxes = (cc3d.statistics(of)["bounding_boxes"] for of in (lesions, parts))
     x, y, z = scale.tolist()
-    for lesion, lesion_box in enumerate(boxes, 1):
+    for lesion, lesion_box in list(enumerate(boxes))[1:]:  # 0 is what is no lesion
         mine = sorted(part for owner, part in belongs if owner == lesion)
-        box = _around([lesion_box, *(part_boxes[part - 1] for part in mine)])
+        box = _around([lesion_box, *(part_boxes[part] for part in mine)])
         truth, found = lesions[box] == lesion, np.isin(parts[box], mine)
         counts = [int(np.count_nonzero(mask)) for mask in (truth, found, truth & found)]
         distances = mask_distances(found, truth, (x, y, z))

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicube._errors import InputError
-from minicube.scans import LabelMap, Region, Tissue
+from minicube.scans import LabelMap, Region, Tissue, components, enclosed
 from minicube.volumes import bounding_box
 
 __all__ = ["PostProcessing", "postprocess"]
 
 _TOUCHING: Final = 26  # voxels that share a face, an edge or a corner are of one component
-_LEAKING: Final = 6  # what surrounds them leaks through faces alone
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def postprocess(labels: LabelMap, voxel_ml: float, how: PostProcessing) -> Label
 
 def _kept(tumour: NDArray[np.bool_], voxel_ml: float, how: PostProcessing) -> NDArray[np.bool_]:
     """The components of a mask that stay."""
-    parts = _components(tumour, _TOUCHING)
+    parts = components(tumour, _TOUCHING)
     ml = np.bincount(parts.ravel()) * voxel_ml
     stays = ml >= how.drop_below_ml
     stays[0] = False
@@ -94,20 +93,4 @@ def _kept(tumour: NDArray[np.bool_], voxel_ml: float, how: PostProcessing) -> ND
 def _fill(array: NDArray[np.uint8], labels: LabelMap) -> None:
     for region, tissue in ((Region.WT, Tissue.OEDEMA), (Region.TC, Tissue.CORE)):
         mask = np.isin(array, labels.scheme.region_values(region))
-        array[_enclosed(mask)] = labels.scheme.value_of(tissue)
-
-
-def _enclosed(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What is not of a mask and cannot be reached from outside it."""
-    around = _components(np.pad(~mask, 1, constant_values=True), _LEAKING)
-    enclosed: NDArray[np.bool_] = ((around != 0) & (around != around[0, 0, 0]))[1:-1, 1:-1, 1:-1]
-    return enclosed
-
-
-def _components(mask: NDArray[np.bool_], connectivity: Literal[6, 26]) -> NDArray[Any]:
-    """Numbers of the components of a mask from 1, 0 outside it."""
-    import cc3d
-
-    # cc3d 4.1.1 counts too few labels for masks as thin as one voxel (such as 1, 0, 1).
-    padded = np.pad(mask, 1)
-    return cc3d.connected_components(padded, connectivity=connectivity)[1:-1, 1:-1, 1:-1]
+        array[enclosed(mask)] = labels.scheme.value_of(tissue)

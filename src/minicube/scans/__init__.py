@@ -1,6 +1,7 @@
 """What is on disk, and back: scans, layouts, label schemes, geometry."""
 
 from minicube.scans.case import Case, Sequence
+from minicube.scans.components import components, enclosed
 from minicube.scans.conversion import ConversionReport, convert_dataset
 from minicube.scans.geometry import Geometry, StoredForm
 from minicube.scans.labels import NETWORK_SCHEME, LabelMap, LabelScheme, Region, Tissue
@@ -32,8 +33,10 @@ __all__ = [
     "StoredForm",
     "Tissue",
     "VolumeInFile",
+    "components",
     "convert_dataset",
     "describe_dataset",
+    "enclosed",
     "find_cases",
     "load_case",
     "read_labels",

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+
+from minicube.scans.components import enclosed
 
 __all__ = ["brain_mask"]
 
@@ -27,17 +28,16 @@ def brain_mask(shown: Iterable[NDArray[np.bool_]]) -> NDArray[np.bool_]:
     for seen in shown:
         mask = seen if mask is None else np.logical_or(mask, seen, out=mask)
     assert mask is not None
-    _fill_holes(mask)
+    box = mask[_bounds(mask)]  # nothing outside is enclosed
+    np.logical_or(box, enclosed(box), out=box)
     return mask
 
 
-def _fill_holes(mask: NDArray[np.bool_]) -> None:
-    """Fill what the mask encloses, in place; only its bounding box is looked at."""
-    found = ndimage.find_objects(mask.astype(np.uint8, order="K"))
-    if not found:
-        return
-    box = mask[found[0]]
-    # One layer of outside around the box joins every way out.
-    outside, _ = ndimage.label(np.pad(~box, 1, constant_values=True))
-    inner = (slice(1, -1),) * 3
-    np.not_equal(outside[inner], outside[0, 0, 0], out=box)
+def _bounds(mask: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+    """The smallest box around the true voxels; none of it if there are none."""
+    # One axis at a time is reduced, the slow ones of this memory order first.
+    plane: NDArray[np.bool_] = mask.any(axis=2)
+    lines = (np.any(plane, axis=1), np.any(plane, axis=0), np.any(mask, axis=(0, 1)))
+    hits = [np.flatnonzero(line) for line in lines]
+    x, y, z = (slice(int(hit[0]), int(hit[-1]) + 1) if hit.size else slice(0) for hit in hits)
+    return x, y, z

@@ -7,11 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from minicube._errors import InputError
+from minicube.scans._fields import (
+    LAYOUTS,
+    affine_of,
+    empty_fields,
+    fields_of,
+    set_quaternion_form,
+)
 from minicube.scans.geometry import Geometry, StoredForm
 
 __all__ = ["LABEL_INTENT", "MAX_VOXELS", "Header", "header_bytes", "header_size", "parse_header"]
@@ -21,12 +27,13 @@ MAX_VOXELS: Final = 100_000_000
 
 LABEL_INTENT: Final = 1002  # NIFTI_INTENT_LABEL
 
-_CLASSES: Final = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 _MAGIC: Final = {348: b"n+1\0", 540: b"n+2\0"}
 _NUMBERS: Final = {
     **{2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8"},
     **{256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"},
 }
+_CODES: Final = {kind: code for code, kind in _NUMBERS.items()}
+_MILLIMETRES: Final = 2
 _NOT_NUMBERS: Final = {
     **dict.fromkeys((128, 2304), "colours, as in a screenshot"),
     **dict.fromkeys((32, 1792, 2048), "complex numbers, as before reconstruction"),
@@ -79,7 +86,7 @@ def header_size(path: Path, start: bytes) -> int:
     """
     for order in ("little", "big"):
         size = int.from_bytes(start[:4], order)
-        if size in _CLASSES and len(start) >= 4:
+        if size in LAYOUTS and len(start) >= 4:
             return size
     raise InputError(
         f"{path} is not a NIfTI file.",
@@ -103,7 +110,7 @@ def parse_header(path: Path, raw: bytes) -> Header:
     if len(raw) < size:
         raise _damaged(path, f"the file ends after {len(raw)} bytes, inside its header")
     order = "<" if int.from_bytes(raw[:4], "little") == size else ">"
-    fields: Any = _CLASSES[size](raw, order, check=False)  # type: ignore[no-untyped-call]
+    fields = fields_of(raw, size, order)
     if fields["magic"].tobytes() != _MAGIC[size][: fields["magic"].itemsize]:
         _check_magic(path, fields["magic"].tobytes(), _MAGIC[size])
     shape, volumes = _dimensions(path, fields)
@@ -145,17 +152,18 @@ def header_bytes(
     stored = geometry.stored
     second = (stored is not None and stored.version == 2) or max(geometry.shape) > 32767
     size = 540 if second else 348
-    fields: Any = _CLASSES[size](endianness="<")  # type: ignore[no-untyped-call]
-    fields.set_data_dtype(dtype)
-    fields.set_data_shape(geometry.shape if volumes == 1 else (*geometry.shape, volumes))
+    fields = empty_fields(size)
+    dims = geometry.shape if volumes == 1 else (*geometry.shape, volumes)
+    fields["dim"][: len(dims) + 1] = len(dims), *dims
+    fields["datatype"], fields["bitpix"] = _CODES[dtype.str[1:]], dtype.itemsize * 8
     fields["magic"], fields["vox_offset"] = _MAGIC[size].rstrip(b"\0"), size + 4
     if second:
         fields["magic"] = b"n+2\0\r\n\x1a\n"
     fields["scl_slope"], fields["scl_inter"] = slope, 0
     sform_code = geometry.sform_code
     if stored is None:
-        fields.set_qform(geometry.affine, geometry.qform_code)
-        fields.set_xyzt_units("mm")
+        set_quaternion_form(fields, geometry.affine)
+        fields["xyzt_units"] = _MILLIMETRES
         # An affine that no code vouches for would be lost.
         sform_code = sform_code or int(geometry.qform_code == 0)
     else:
@@ -172,7 +180,7 @@ def header_bytes(
     fields["intent_name"], fields["intent_code"] = intent[0].encode(), intent[1]
     fields["descrip"] = description.encode()[:79]
     fields["aux_file"] = companion.encode()[:23]
-    return bytes(fields.binaryblock) + bytes(4)
+    return fields.tobytes() + bytes(4)
 
 
 def _check_magic(path: Path, magic: bytes, wanted: bytes) -> None:
@@ -191,7 +199,7 @@ def _check_magic(path: Path, magic: bytes, wanted: bytes) -> None:
     )
 
 
-def _dimensions(path: Path, fields: Any) -> tuple[tuple[int, int, int], int]:
+def _dimensions(path: Path, fields: NDArray[Any]) -> tuple[tuple[int, int, int], int]:
     count, *dims = (int(n) for n in fields["dim"])
     if not 1 <= count <= 7:
         raise _damaged(path, f"{count} dimensions, where NIfTI has 1 to 7")
@@ -215,7 +223,7 @@ def _dimensions(path: Path, fields: Any) -> tuple[tuple[int, int, int], int]:
     return (x, y, z), math.prod(more)
 
 
-def _number_type(path: Path, fields: Any) -> np.dtype[Any]:
+def _number_type(path: Path, fields: NDArray[Any]) -> np.dtype[Any]:
     code, bits = int(fields["datatype"]), int(fields["bitpix"])
     if code in _NOT_NUMBERS:
         raise InputError(
@@ -234,14 +242,14 @@ def _number_type(path: Path, fields: Any) -> np.dtype[Any]:
     return dtype
 
 
-def _offset(path: Path, fields: Any, size: int) -> int:
+def _offset(path: Path, fields: NDArray[Any], size: int) -> int:
     offset = float(fields["vox_offset"])
     if not size + 4 <= offset <= size + _MAX_EXTENSION or offset != int(offset):
         raise _damaged(path, f"voxels said to begin at byte {offset:g}")
     return int(offset)
 
 
-def _scaling(path: Path, fields: Any) -> tuple[float, float]:
+def _scaling(path: Path, fields: NDArray[Any]) -> tuple[float, float]:
     slope, inter = float(fields["scl_slope"]), float(fields["scl_inter"])
     if slope == 0 or math.isnan(slope):  # both mean: stored as they are
         return 1.0, 0.0
@@ -250,7 +258,9 @@ def _scaling(path: Path, fields: Any) -> tuple[float, float]:
     return slope, inter
 
 
-def _geometry(path: Path, fields: Any, shape: tuple[int, int, int], *, version: int) -> Geometry:
+def _geometry(
+    path: Path, fields: NDArray[Any], shape: tuple[int, int, int], *, version: int
+) -> Geometry:
     codes = int(fields["qform_code"]), int(fields["sform_code"])
     if not all(0 <= code <= _LARGEST_CODE for code in codes):
         raise _damaged(path, f"the coordinate codes {codes[0]} and {codes[1]}")
@@ -261,12 +271,10 @@ def _geometry(path: Path, fields: Any, shape: tuple[int, int, int], *, version: 
         offset=tuple(float(fields[f"qoffset_{axis}"]) for axis in "xyz"),
         units=int(fields["xyzt_units"]),
     )
-    if fields["pixdim"][0] == 0:  # the standard reads it as 1
-        fields["pixdim"][0] = 1
     try:
         with np.errstate(all="ignore"):
-            affine = np.asarray(fields.get_best_affine(), np.float64)
-    except (nib.spatialimages.HeaderDataError, ValueError) as error:
+            affine = affine_of(fields)
+    except ValueError as error:
         raise _bad_affine(path, "a rotation that is none", str(error)) from error
     _check_affine(path, affine, shape)
     return Geometry(shape, affine, *codes, stored=stored)

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["Geometry", "StoredForm"]
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+
+_CODES = ("LR", "PA", "IS")  # where an axis points, by RAS+ axis and direction
 
 
 @dataclass(frozen=True)
@@ -59,28 +60,44 @@ class Geometry:
     stored: StoredForm | None = None
 
     @cached_property
-    def orientation(self) -> NDArray[np.float64]:
-        """nibabel orientation array, file → RAS+, ``(3, 2)``."""
-        found: NDArray[np.float64] = nib.orientations.io_orientation(self.affine)
-        return found
+    def orientation(self) -> tuple[tuple[int, int], ...]:
+        """For each axis of the file the RAS+ axis nearest to it, and 1 or −1: its direction."""
+        left, _, right = np.linalg.svd(self.affine[:3, :3] / self.spacing)
+        turned = left @ right  # without shear
+        found = [(0, 1)] * 3
+        # Those that point most clearly along an axis choose first, as in nibabel.
+        for axis in np.argsort(-(turned**2).max(axis=0), kind="stable").tolist():
+            target = int(np.abs(turned[:, axis]).argmax())
+            found[axis] = target, 1 if turned[target, axis] > 0 else -1
+            turned[target] = 0
+        return tuple(found)
+
+    @property
+    def spacing(self) -> NDArray[np.float64]:
+        """Distance between voxel centres along the file's axes, mm, ``(3,)``."""
+        return np.asarray(np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0)), np.float64)
 
     @property
     def axis_codes(self) -> str:
         """Where the file's axes point, e.g. ``LPS``."""
-        return "".join(nib.orientations.ornt2axcodes(self.orientation))
+        return "".join(_CODES[target][direction > 0] for target, direction in self.orientation)
 
     @cached_property
     def ras_affine(self) -> NDArray[np.float64]:
         """RAS+ voxel index to scanner coordinates, mm, ``(4, 4)``."""
-        flip: NDArray[np.float64] = nib.orientations.inv_ornt_aff(self.orientation, self.shape)
-        return np.asarray(self.affine @ flip, np.float64)
+        way = np.zeros((4, 4))  # RAS+ voxel index to the file's
+        way[3, 3] = 1
+        for axis, (target, direction) in enumerate(self.orientation):
+            way[axis, target] = direction
+            way[axis, 3] = 0 if direction > 0 else self.shape[axis] - 1
+        return np.asarray(self.affine @ way, np.float64)
 
     @property
     def ras_shape(self) -> tuple[int, int, int]:
         """Voxels along the RAS+ axes."""
         shape = [0, 0, 0]
         for axis, (target, _) in enumerate(self.orientation):
-            shape[int(target)] = self.shape[axis]
+            shape[target] = self.shape[axis]
         return shape[0], shape[1], shape[2]
 
     @property
@@ -91,15 +108,16 @@ class Geometry:
 
     def to_ras(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
         """Reorder an array on the file's grid, ``shape``, to RAS+. A view where possible."""
-        moved: NDArray[Scalar] = nib.orientations.apply_orientation(array, self.orientation)
-        return moved
+        order = np.argsort([target for target, _ in self.orientation])
+        return array[self._flips].transpose(order)
 
     def from_ras(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
         """Reorder a RAS+ array back to the file's grid; the inverse of :meth:`to_ras`."""
-        ras = np.array([[0, 1], [1, 1], [2, 1]], np.float64)
-        way = nib.orientations.ornt_transform(ras, self.orientation)
-        moved: NDArray[Scalar] = nib.orientations.apply_orientation(array, way)
-        return moved
+        return array.transpose([target for target, _ in self.orientation])[self._flips]
+
+    @property
+    def _flips(self) -> tuple[slice, ...]:
+        return tuple(slice(None, None, direction) for _, direction in self.orientation)
 
     def matches(self, other: Geometry, *, tolerance_mm: float = 0.1) -> bool:
         """Whether both grids hold the same voxels: same shape, corners within tolerance."""
@@ -117,6 +135,6 @@ class Geometry:
     def in_words(self) -> str:
         """Return shape, spacing and affine for a message."""
         shape = " × ".join(map(str, self.shape))
-        spacing = " × ".join(f"{mm:.3g}" for mm in np.linalg.norm(self.affine[:3, :3], axis=0))
+        spacing = " × ".join(f"{mm:.3g}" for mm in self.spacing)
         rows = "; ".join(" ".join(f"{value:.4g}" for value in row) for row in self.affine[:3])
         return f"{shape} voxels of {spacing} mm, affine [{rows}]"

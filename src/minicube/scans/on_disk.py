@@ -76,8 +76,8 @@ class ImagesOnDisk(Croppable):
             slabs = read_slabs(place.path, place.index, place.count)
         else:
             slabs = read_slabs(place, 0, 1)
-        target, direction = geometry.orientation[2]
-        axis, length = int(target), geometry.shape[2]
+        axis, direction = geometry.orientation[2]
+        length = geometry.shape[2]
         for start, slab in slabs:
             stop = start + slab.shape[2]
             first, last = (start, stop) if direction > 0 else (length - stop, length - start)

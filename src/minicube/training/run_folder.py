@@ -39,7 +39,7 @@ from minicube.volumes import Origin
 __all__ = ["METRICS", "RunFolder"]
 
 METRICS = ("step", "split", "loss", "learning_rate", "seconds", "WT", "TC", "ET")
-_PACKAGES = ("minicube", "torch", "lightning-fabric", "monai", "numpy", "scipy", "nibabel")
+_PACKAGES = ("minicube", "torch", "lightning-fabric", "monai", "numpy", "scipy")
 
 Row = Mapping[str, str | int | float]
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, special
 
 from minicube._errors import InputError, MissingExtra
 from minicube.volumes.box import bounding_box
@@ -54,6 +53,7 @@ def estimate_noise(image: NDArray[np.float32], brain: NDArray[np.bool_]) -> floa
 
     Raises:
         InputError: The shapes differ, or no block of 2³ voxels lies in the brain.
+        MissingExtra: SciPy is not installed.
 
     Reference: Coupé et al., "Robust Rician noise estimation for MR images", Medical Image
     Analysis 14 (2010) 483–493, for the wavelet in the object; Koay and Basser, J. Magn.
@@ -97,7 +97,7 @@ def denoise_rician(
     Raises:
         InputError: The shapes differ, the image has negative values (it is no magnitude: a
             z-score, for one), σ is impossible, or the brain is too small to estimate it.
-        MissingExtra: DIPY is not installed.
+        MissingExtra: DIPY or SciPy is not installed.
 
     Reference: Wiest-Daesslé et al., "Rician noise removal by non-local means filtering for
     low signal-to-noise ratio MRI", MICCAI 2008, doi:10.1007/978-3-540-85990-1_21; Nowak,
@@ -179,6 +179,10 @@ def _without_rician_narrowing(spread: float, mean: float) -> float:
     θ² = ξ(θ) (1 + (mean / spread)²) − 2, where ξ(θ) = 2 + θ² − (π/8) e^(−θ²/2)
     ((2 + θ²) I₀(θ²/4) + θ² I₁(θ²/4))².
     """
+    try:
+        from scipy.special import ive  # the scaled Bessel functions: the exponential is in them
+    except ImportError as error:
+        raise MissingExtra("Measuring noise", "denoise") from error
     if spread == 0 or mean <= 0:
         return spread
     ratio = mean / spread
@@ -186,8 +190,7 @@ def _without_rician_narrowing(spread: float, mean: float) -> float:
     factor = 1.0
     for _ in range(_KOAY_STEPS):
         quarter = squared / 4
-        # The scaled Bessel functions hold the exponential, and do not overflow.
-        bessel = (2 + squared) * special.ive(0, quarter) + squared * special.ive(1, quarter)
+        bessel = (2 + squared) * ive(0, quarter) + squared * ive(1, quarter)
         factor = float(2 + squared - np.pi / 8 * bessel**2)
         squared = max(0.0, factor * (1 + ratio**2) - 2)
     return spread / float(np.sqrt(factor))
@@ -195,6 +198,8 @@ def _without_rician_narrowing(spread: float, mean: float) -> float:
 
 def _continued(image: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Give every voxel outside the value of the nearest one inside."""
+    from scipy import ndimage
+
     nearest = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
     continued: NDArray[np.float32] = image[tuple(nearest)]
     return continued
