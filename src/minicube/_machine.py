@@ -7,7 +7,6 @@ import ctypes
 import os
 import platform
 import sys
-from importlib import metadata
 from pathlib import Path
 
 from minicube._version import __version__
@@ -57,6 +56,8 @@ def describe_machine() -> dict[str, dict[str, str | int | None]]:
 
 
 def _version(package: str) -> str | None:
+    from importlib import metadata  # a third of what `minicube --help` would take
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

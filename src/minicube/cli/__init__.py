@@ -38,7 +38,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # plain help: what typer draws boxes with takes longer than all else
 )
 app.add_typer(data.app, name="data")
 app.command("phantom")(phantom.phantom)

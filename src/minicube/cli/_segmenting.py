@@ -10,7 +10,6 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from minicube._errors import InputError
-from minicube._machine import peak_memory
 
 if TYPE_CHECKING:
     from minicube.inference import Limits, Made, MemoryPlan, Refinements, Segmentation, Segmenter
@@ -235,6 +234,8 @@ class Work:
 
 
 def _memory(result: Segmentation) -> dict[str, Any] | None:
+    from minicube._machine import peak_memory
+
     if result.plan is None:
         return None
     return result.plan.to_dict() | {"peak_bytes": peak_memory()}

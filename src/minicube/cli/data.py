@@ -13,7 +13,11 @@ __all__ = ["LayoutName", "app"]
 
 LayoutName = Literal["brats2021", "brats2023", "plain", "decathlon", "nnunet", "bids"]
 
-app = typer.Typer(help="See what a folder of scans holds; convert it.", no_args_is_help=True)
+app = typer.Typer(
+    help="See what a folder of scans holds; convert it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @app.command("list")

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from minicube._errors import InputError, InternalError
@@ -105,6 +104,8 @@ def calibrated(
         precision: Number format.
         threads: Of the engine; None for its own choice.
     """
+    from platformdirs import user_cache_path
+
     engine = EngineName.TORCH if model is None else chosen(model, engine)
     measured = model if model is not None and engine is not EngineName.TORCH else None
     words = [engine.value, precision.value, str(threads or 0)]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicube._errors import InputError
+from minicube.engines._openvino import ops, ov
 from minicube.engines.model import Model
 from minicube.engines.pieces import WHOLE, Piece, PiecesEngine
 from minicube.engines.telemetry import refuse_telemetry
