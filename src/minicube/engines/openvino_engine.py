@@ -13,13 +13,7 @@ from minicube._errors import InputError
 from minicube.engines._openvino import ops, ov
 from minicube.engines.model import Model
 from minicube.engines.pieces import WHOLE, Piece, PiecesEngine
-from minicube.engines.telemetry import refuse_telemetry
 from minicube.volumes import Shape
-
-refuse_telemetry()
-
-import openvino as ov  # noqa: E402
-from openvino import opset13 as ops  # noqa: E402
 
 __all__ = ["OpenVinoEngine", "has_bf16"]
 

@@ -26,7 +26,10 @@ def brain_mask(shown: Iterable[NDArray[np.bool_]]) -> NDArray[np.bool_]:
     """
     mask: NDArray[np.bool_] | None = None
     for seen in shown:
-        mask = seen if mask is None else np.logical_or(mask, seen, out=mask)
+        if mask is None:
+            mask = seen
+        else:
+            np.logical_or(mask, seen, out=mask)
     assert mask is not None
     box = mask[_bounds(mask)]  # nothing outside is enclosed
     np.logical_or(box, enclosed(box), out=box)
@@ -36,7 +39,7 @@ def brain_mask(shown: Iterable[NDArray[np.bool_]]) -> NDArray[np.bool_]:
 def _bounds(mask: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
     """The smallest box around the true voxels; none of it if there are none."""
     # One axis at a time is reduced, the slow ones of this memory order first.
-    plane: NDArray[np.bool_] = mask.any(axis=2)
+    plane = np.asarray(mask.any(axis=2))
     lines = (np.any(plane, axis=1), np.any(plane, axis=0), np.any(mask, axis=(0, 1)))
     hits = [np.flatnonzero(line) for line in lines]
     x, y, z = (slice(int(hit[0]), int(hit[-1]) + 1) if hit.size else slice(0) for hit in hits)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence as ListOf
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,15 +128,15 @@ def graft(
             edge = np.minimum(places[axis] - first, last - places[axis])
             inside &= edge > 0
             fade *= np.clip(edge / _FEATHER, 0, 1)
-        spot = np.nonzero(inside)
-        found = sample(held, places[(slice(None), *spot)])
+        spot: tuple[Any, ...] = np.nonzero(inside)
+        found = sample(held, places[:, *spot])
         share = fade[spot] * np.clip(4 * found[4] - 3, 0, 1)
         share = share if along else share * tumour[spot]
         brought = found[:4] / np.maximum(found[4], np.float32(0.1))
         better = share > weight[spot]
         spot = tuple(axis[better] for axis in spot)
         weight[spot] = share[better]
-        values[(slice(None), *spot)] = brought[:, better]
+        values[:, *spot] = brought[:, better]
     return weight, values
 
 
