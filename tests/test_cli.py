@@ -61,7 +61,9 @@ NOT_AT_START = NOT_FOR_HELP | {"pydantic", "importlib.metadata"}
 
 
 def _loaded_by(*words: str) -> set[str]:
-    code = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
+    code = "import atexit, sys\n"
+    there = "[name for name, module in sys.modules.items() if module]"  # None: refused
+    code += f"atexit.register(lambda: print(*{there}, file=sys.stderr))\n"
     code += f"from minicube.cli import main; main({list(words)!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

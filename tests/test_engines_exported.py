@@ -103,13 +103,14 @@ def test_a_halo_a_step_short_is_noticed(name: EngineName, monkeypatch: pytest.Mo
     assert np.abs(whole - volume_logits(engine, images, cut)).max() > SAME_LOGITS
 
 
-def test_nothing_phones_home(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", WITHOUT_TORCH)
+def test_nothing_phones_home(tmp_path: Path, name: EngineName) -> None:
     assert connections(tmp_path, "import socket; socket.socket().connect_ex(('', 9))")
-    program = """
+    program = f"""
 import numpy as np
 from minicube.engines import EngineName, open_engine, segment_volume
 from minicube.inference import shipped_model
-engine = open_engine(shipped_model(), engine=EngineName.OPENVINO)
+engine = open_engine(shipped_model(), engine=EngineName({name.value!r}))
 segment_volume(engine, np.ones((4, 32, 32, 32), np.float32))
 """
     assert connections(tmp_path, program) == ""

@@ -104,7 +104,7 @@ def test_parts_give_the_whole_in_int8(portables: dict[Numbers, Model], name: Eng
     for part in ((10, 12, 42), (16, 30, 14)):
         parts = volume_logits(engine, _images(), Partition((LevelCut(0, 1, part),)))
         differ = np.abs(parts - whole) > 1e-4
-        assert differ.mean() < 1e-3
+        assert differ.mean() < 5e-3
         first, second = np.sort(whole, axis=0)[::-1][:2]
         sure = first - second > 2 * np.abs(parts - whole).max()
         assert (parts.argmax(axis=0) == whole.argmax(axis=0))[sure].all()

@@ -7,13 +7,17 @@ from typing import Final
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from minicube._errors import InputError
 from minicube.engines.model import Model
 from minicube.engines.pieces import WHOLE, Piece, PiecesEngine
+from minicube.engines.telemetry import refuse_telemetry
 from minicube.volumes import Shape
+
+refuse_telemetry()
+
+import onnxruntime  # noqa: E402
 
 __all__ = ["OnnxRuntimeEngine"]
 
