@@ -20,7 +20,7 @@ from minicube.scans import (
     load_case,
     read_labels,
 )
-from minicube.scans.reading import read_sequences
+from minicube.scans.conversion import _read_sequences as read_sequences
 
 nib: Any = nibabel  # half typed
 SHAPE = (10, 9, 8)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from minicube import InputError
 from minicube.scans import Case, Layout, Sequence, load_case, nifti, write_case
+from minicube.scans._header import Header
 from minicube.volumes import prepare
 from small_cases import small_case
 
@@ -94,3 +97,28 @@ def test_values_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="not numbers") as refused:
             load_case(tmp_path, with_reference=False, on_disk=on_disk)
         assert refused.value.found == f"1 of {TURNED.brain.size:,} voxels"
+
+
+def test_one_file_may_serve_for_two_sequences(tmp_path: Path) -> None:
+    write_case(TURNED, tmp_path, Layout.BRATS2023)
+    path = next(tmp_path.rglob("*t2f*.nii.gz"))
+    for on_disk in (False, True):
+        case = load_case(dict.fromkeys(Sequence, path), with_reference=False, on_disk=on_disk)
+        for sequence in Sequence:
+            assert np.array_equal(case.images[sequence], TURNED.images[Sequence.T2F])
+
+
+def test_a_4d_file_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_case(TURNED, tmp_path, Layout.DECATHLON)
+    voxels = []
+    real = nifti._to_intensities
+
+    def counted(header: Header, raw: NDArray[Any]) -> NDArray[np.float32]:
+        voxels.append(raw.size)
+        return real(header, raw)
+
+    monkeypatch.setattr(nifti, "_to_intensities", counted)
+    for on_disk in (False, True):
+        voxels.clear()
+        load_case(tmp_path, with_reference=False, on_disk=on_disk)
+        assert sum(voxels) == len(Sequence) * TURNED.brain.size

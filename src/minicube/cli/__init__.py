@@ -8,6 +8,7 @@ Exit codes: 0 done; 1 a fault of ours; 2 something given cannot be used as it is
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -70,6 +71,8 @@ def _start(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; never returns."""
+    # Else pydantic searches all that is installed for plugins, which nobody asked for.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -159,10 +160,18 @@ def segment(
 
 
 def _one(request: Request, target: Target) -> dict[str, Any]:
-    with progress() as display:
-        work = Work(request, _teller(display))
+    from minicube.scans import load_case
+
+    with progress() as display, ThreadPoolExecutor(1) as pool:
         task = display.add_task("segmenting", total=1, note=target.case.identity)
-        row = work.write(target, work.compute(work.read(target)))
+        if request.limits.memory is None:  # the case is read while the engine is made ready
+            reading = pool.submit(load_case, target.case, with_reference=False)
+            work = Work(request, _teller(display))
+            found = work.compute((reading.result(), None))
+        else:
+            work = Work(request, _teller(display))
+            found = work.compute(work.read(target))
+        row = work.write(target, found)
         display.advance(task)
     return row
 

@@ -122,7 +122,8 @@ class Segmentation:
     @property
     def volumes_ml(self) -> dict[str, float]:
         """Millilitres of each tissue found and of the regions WT, TC, ET."""
-        counts = np.bincount(self.labels.array.ravel(), minlength=256)
+        voxels = self.labels.array.ravel(order="K")
+        counts = np.bincount(voxels[voxels > 0], minlength=256)
         found: dict[Tissue | Region, float] = {
             tissue: float(counts[value]) * self.voxel_ml
             for value, tissue in self.labels.scheme.tissues.items()

@@ -1,6 +1,6 @@
 """What is on disk, and back: scans, layouts, label schemes, geometry."""
 
-from minicube.scans.case import Case, Sequence
+from minicube.scans.case import Case, Croppable, Sequence
 from minicube.scans.components import components, enclosed
 from minicube.scans.conversion import ConversionReport, convert_dataset
 from minicube.scans.geometry import Geometry, StoredForm
@@ -24,6 +24,7 @@ __all__ = [
     "Case",
     "CaseFiles",
     "ConversionReport",
+    "Croppable",
     "Geometry",
     "LabelMap",
     "LabelScheme",

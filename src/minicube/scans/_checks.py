@@ -12,7 +12,7 @@ from minicube._errors import InputError
 from minicube.scans.case import Sequence
 from minicube.scans.geometry import Geometry
 
-__all__ = ["ValueCheck", "check_complete", "check_same_grid", "check_skull_off", "check_values"]
+__all__ = ["ValueCheck", "check_complete", "check_same_grid", "check_skull_off"]
 
 # Adult brains with their fluid measure 1.0 to 2.0 litres, heads 3.5 and more.
 _LARGEST_BRAIN_LITRES: Final = 2.4
@@ -37,15 +37,8 @@ def check_complete(identity: str, sequences: Mapping[Sequence, object]) -> None:
         )
 
 
-def check_values(name: str, image: NDArray[np.float32]) -> None:
-    """Refuse a volume with values that are no numbers, or with nothing in it."""
-    check = ValueCheck(name)
-    check.look_at(image)
-    check.finish()
-
-
 class ValueCheck:
-    """:func:`check_values` of a volume that is seen in pieces.
+    """Refuses a volume with values that are no numbers, or with nothing in it; sees it in pieces.
 
     Args:
         name: Of the volume, for messages.
@@ -56,15 +49,17 @@ class ValueCheck:
         self._bad = self._voxels = 0
         self._anything = False
 
-    def look_at(self, piece: NDArray[np.float32]) -> None:
-        """Take note of a piece."""
+    def look_at(self, piece: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Take note of a piece; returns where it is not 0."""
         self._voxels += piece.size
         # A sum is NaN or infinite when a value is, and is much quicker than looking at each.
         with np.errstate(all="ignore"):
-            suspicious = not np.isfinite(piece.sum(dtype=np.float64))
+            suspicious = not np.isfinite(piece.sum())
         if suspicious:
             self._bad += int(np.count_nonzero(~np.isfinite(piece)))
-        self._anything = self._anything or bool(piece.any())
+        shown: NDArray[np.bool_] = piece != 0
+        self._anything = self._anything or bool(shown.any())
+        return shown
 
     def finish(self) -> None:
         """Complain, when there is something to complain about."""

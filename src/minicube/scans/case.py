@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from minicube.scans.geometry import Geometry
 from minicube.scans.labels import LabelMap
 
-__all__ = ["Case", "Sequence"]
+__all__ = ["Case", "Croppable", "Sequence"]
 
 
 class Sequence(StrEnum):

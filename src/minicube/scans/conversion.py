@@ -5,27 +5,37 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minicube._errors import InputError
 from minicube.scans._case_files import CaseFiles, Layout, VolumeInFile
 from minicube.scans._checks import check_complete, check_same_grid
 from minicube.scans._dataset_json import DECATHLON_ORDER
 from minicube.scans._header import LABEL_INTENT, Header
+from minicube.scans.case import Sequence
 from minicube.scans.geometry import Geometry
 from minicube.scans.labels import LabelMap, LabelScheme
 from minicube.scans.layouts import find_cases
-from minicube.scans.nifti import read_header, read_labels, sidecar_of
-from minicube.scans.reading import read_sequences, scheme_of_reference
+from minicube.scans.nifti import (
+    read_header,
+    read_labels,
+    read_volume,
+    read_volumes_4d,
+    sidecar_of,
+)
+from minicube.scans.reading import scheme_of_reference
 from minicube.scans.writing import FileCase, bids_label, describe_dataset, write_files
 
 __all__ = ["ConversionReport", "convert_dataset"]
 
 _SHOWN = 20
+_READERS = 4
 _EXACT_IN_FLOAT32 = 1 << 24  # larger whole numbers are rounded
 _DESCRIBED = (Layout.DECATHLON, Layout.NNUNET)  # one label scheme for the whole data set
 
@@ -177,7 +187,23 @@ def _read(files: CaseFiles, given: LabelScheme | None) -> FileCase:
     reference: tuple[LabelMap, Geometry] | None = None
     if files.reference is not None:
         reference = read_labels(files.reference, scheme_of_reference(files, given))
-    return FileCase(files.identity, read_sequences(files), reference)
+    return FileCase(files.identity, _read_sequences(files), reference)
+
+
+def _read_sequences(files: CaseFiles) -> dict[Sequence, tuple[NDArray[np.float32], Geometry]]:
+    """Every sequence in its file's axis order; several files are read at a time."""
+    places = {s: files.sequences[s] for s in Sequence if s in files.sequences}
+    stacks = {p.path: p.count for p in places.values() if isinstance(p, VolumeInFile)}
+    whole = {path: read_volumes_4d(path, count) for path, count in stacks.items()}
+
+    def read(place: Path | VolumeInFile) -> tuple[NDArray[np.float32], Geometry]:
+        if isinstance(place, VolumeInFile):
+            arrays, geometry = whole[place.path]
+            return arrays[place.index], geometry
+        return read_volume(place)
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        return dict(zip(places, pool.map(read, places.values()), strict=True))
 
 
 def _notes_on(files: CaseFiles, case: FileCase, layout: Layout) -> list[str]:

@@ -150,8 +150,8 @@ class LabelMap:
     scheme: LabelScheme
 
     def __post_init__(self) -> None:
-        present = np.flatnonzero(np.bincount(self.array.ravel(), minlength=256))
-        strange = sorted(set(present.tolist()) - set(self.scheme.values))
+        unknown = set(range(int(self.array.max(initial=0)) + 1)) - set(self.scheme.values)
+        strange = [value for value in sorted(unknown) if (self.array == value).any()]
         if strange:
             raise InputError(
                 f"The label map holds values that the scheme {self.scheme.value} does not have.",

@@ -36,8 +36,9 @@ class ImagesOnDisk(Croppable):
         Raises:
             InputError: One is missing or damaged.
         """
-        paths = {s: p.path if isinstance(p, VolumeInFile) else p for s, p in places.items()}
-        return cls(places, {s: read_header(path).geometry for s, path in paths.items()})
+        paths = dict.fromkeys(_volume(place).path for place in places.values())
+        grids = {path: read_header(path).geometry for path in paths}
+        return cls(places, {s: grids[_volume(place).path] for s, place in places.items()})
 
     def __len__(self) -> int:
         return len(self.places)
@@ -53,7 +54,7 @@ class ImagesOnDisk(Croppable):
     def crop(self, sequence: Sequence, box: Slices) -> NDArray[np.float32]:
         """A box of a volume, in RAS+ and Fortran memory order; a slab at a time is read."""
         out = np.empty([s.stop - s.start for s in box], np.float32, order="F")
-        for where, slab in self.slabs(sequence):
+        for _, where, slab in self.slabs((sequence,)):
             inside = [
                 slice(max(a.start, b.start), min(a.stop, b.stop))
                 for a, b in zip(where, box, strict=True)
@@ -65,25 +66,36 @@ class ImagesOnDisk(Croppable):
                 ]
         return out
 
-    def slabs(self, sequence: Sequence) -> Iterator[tuple[Slices, NDArray[np.float32]]]:
-        """Slabs that make up a volume, and where they lie, in RAS+.
+    def by_file(self) -> list[tuple[Sequence, ...]]:
+        """The sequences, together where they lie in one file."""
+        files: dict[Path | Sequence, list[Sequence]] = {}
+        for sequence, place in self.places.items():
+            key = place.path if isinstance(place, VolumeInFile) else sequence
+            files.setdefault(key, []).append(sequence)
+        return [tuple(sequences) for sequences in files.values()]
+
+    def slabs(
+        self, sequences: tuple[Sequence, ...]
+    ) -> Iterator[tuple[Sequence, Slices, NDArray[np.float32]]]:
+        """Slabs that make up sequences of one file, and where they lie, in RAS+.
 
         Raises:
             InputError: The file is damaged, or does not hold what it should.
         """
-        place, geometry = self.places[sequence], self.geometries[sequence]
-        if isinstance(place, VolumeInFile):
-            slabs = read_slabs(place.path, place.index, place.count)
-        else:
-            slabs = read_slabs(place, 0, 1)
+        volumes = {_volume(self.places[sequence]).index: sequence for sequence in sequences}
+        place, geometry = _volume(self.places[sequences[0]]), self.geometries[sequences[0]]
         axis, direction = geometry.orientation[2]
         length = geometry.shape[2]
-        for start, slab in slabs:
+        for volume, start, slab in read_slabs(place.path, place.count, volumes):
             stop = start + slab.shape[2]
             first, last = (start, stop) if direction > 0 else (length - stop, length - start)
             where = [slice(0, n) for n in geometry.ras_shape]
             where[axis] = slice(first, last)
-            yield (where[0], where[1], where[2]), geometry.to_ras(slab)
+            yield volumes[volume], (where[0], where[1], where[2]), geometry.to_ras(slab)
+
+
+def _volume(place: Path | VolumeInFile) -> VolumeInFile:
+    return place if isinstance(place, VolumeInFile) else VolumeInFile(place, 0, 1)
 
 
 def _moved(part: slice, origin: int) -> slice:

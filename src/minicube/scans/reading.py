@@ -11,25 +11,23 @@ from numpy.typing import NDArray
 
 from minicube._errors import InputError
 from minicube.scans._brain import brain_mask
-from minicube.scans._case_files import CaseFiles, VolumeInFile
+from minicube.scans._case_files import CaseFiles
 from minicube.scans._checks import (
     ValueCheck,
     check_complete,
     check_same_grid,
     check_skull_off,
-    check_values,
 )
 from minicube.scans.case import Case, Sequence
 from minicube.scans.geometry import Geometry
 from minicube.scans.labels import LabelMap, LabelScheme
 from minicube.scans.layouts import find_cases
-from minicube.scans.nifti import read_labels, read_volume, read_volumes_4d, stated_scheme
+from minicube.scans.nifti import read_labels, stated_scheme
 from minicube.scans.on_disk import ImagesOnDisk
 
-__all__ = ["load_case", "read_sequences", "scheme_of_reference"]
+__all__ = ["load_case", "scheme_of_reference"]
 
 _READERS = 4  # one a sequence; unpacking and numpy let go of the interpreter
-_TURNERS = 2  # each holds a second copy of its volume for a moment
 
 
 def load_case(
@@ -59,7 +57,7 @@ def load_case(
     check_complete(files.identity, files.sequences)
     # Before the slow part: whether the labels can be understood at all.
     scheme = scheme_of_reference(files, labels) if with_reference and files.reference else None
-    images, first, brain = _left_on_disk(files) if on_disk else _read_whole(files)
+    images, first, brain = _read(files, on_disk=on_disk)
     check_skull_off(files.identity, brain, first)
     reference = None
     if scheme is not None and files.reference is not None:
@@ -74,46 +72,39 @@ def load_case(
 _Read = tuple[Mapping[Sequence, NDArray[np.float32]], Geometry, NDArray[np.bool_]]
 
 
-def _read_whole(files: CaseFiles) -> _Read:
-    volumes = read_sequences(files)
-    check_same_grid({str(files.sequences[s]): grid for s, (_, grid) in volumes.items()})
-    first = volumes[Sequence.T1N][1]
-    images = _to_ras(files, volumes)
-    return images, first, brain_mask(image != 0 for image in images.values())
-
-
-def _left_on_disk(files: CaseFiles) -> _Read:
-    images = ImagesOnDisk.of({s: files.sequences[s] for s in Sequence})
-    check_same_grid({str(files.sequences[s]): grid for s, grid in images.geometries.items()})
-    seen = (_seen(files, images, sequence) for sequence in Sequence)
-    return images, images.geometries[Sequence.T1N], brain_mask(seen)
-
-
-def _seen(files: CaseFiles, images: ImagesOnDisk, sequence: Sequence) -> NDArray[np.bool_]:
-    """Where a sequence shows something; every value is looked at."""
-    mask = np.zeros(images.geometries[sequence].ras_shape, np.bool_, order="F")
-    values = ValueCheck(f"{sequence.label} ({files.sequences[sequence]})")
-    for where, slab in images.slabs(sequence):
-        values.look_at(slab)
-        mask[where] = slab != 0
-    values.finish()
-    return mask
-
-
-def read_sequences(files: CaseFiles) -> dict[Sequence, tuple[NDArray[np.float32], Geometry]]:
-    """Read every sequence in its file's axis order, several files at a time."""
-    places = {s: files.sequences[s] for s in Sequence if s in files.sequences}
-    stacks = {p.path: p.count for p in places.values() if isinstance(p, VolumeInFile)}
-    whole = {path: read_volumes_4d(path, count) for path, count in stacks.items()}
-
-    def read(place: Path | VolumeInFile) -> tuple[NDArray[np.float32], Geometry]:
-        if isinstance(place, VolumeInFile):
-            arrays, geometry = whole[place.path]
-            return arrays[place.index], geometry
-        return read_volume(place)
-
+def _read(files: CaseFiles, *, on_disk: bool) -> _Read:
+    """The images, the grid of the first, and the brain."""
+    left = ImagesOnDisk.of({s: files.sequences[s] for s in Sequence})
+    check_same_grid({str(files.sequences[s]): grid for s, grid in left.geometries.items()})
+    first = left.geometries[Sequence.T1N]
+    if on_disk:
+        return left, first, brain_mask(_look_at(left, s, {}) for s in left.by_file())
+    # One memory order for all, whichever way round a scan was stored.
+    images = {s: np.empty(first.ras_shape, np.float32, order="F") for s in Sequence}
     with ThreadPoolExecutor(_READERS) as pool:
-        return dict(zip(places, pool.map(read, places.values()), strict=True))
+        seen = pool.map(lambda sequences: _look_at(left, sequences, images), left.by_file())
+        return images, first, brain_mask(seen)
+
+
+def _look_at(
+    left: ImagesOnDisk,
+    sequences: tuple[Sequence, ...],
+    images: Mapping[Sequence, NDArray[np.float32]],
+) -> NDArray[np.bool_]:
+    """Look at every value in a file, and keep those there are arrays for.
+
+    Returns:
+        Where any of its sequences shows something, ``(x, y, z)`` in RAS+.
+    """
+    mask = np.zeros(left.geometries[sequences[0]].ras_shape, np.bool_, order="F")
+    values = {s: ValueCheck(f"{s.label} ({left.places[s]})") for s in sequences}
+    for sequence, where, slab in left.slabs(sequences):
+        mask[where] |= values[sequence].look_at(slab)
+        if sequence in images:
+            images[sequence][where] = slab
+    for check in values.values():
+        check.finish()
+    return mask
 
 
 def scheme_of_reference(files: CaseFiles, given: LabelScheme | None) -> LabelScheme:
@@ -148,23 +139,6 @@ def _one_case(source: Path | str | CaseFiles | Mapping[Sequence, Path]) -> CaseF
             hint="give one case's folder",
         )
     return cases[0]
-
-
-def _to_ras(
-    files: CaseFiles, volumes: dict[Sequence, tuple[NDArray[np.float32], Geometry]]
-) -> dict[Sequence, NDArray[np.float32]]:
-    """Check and turn the volumes; ``volumes`` is emptied, so that no two copies of all exist."""
-
-    def turn(sequence: Sequence) -> NDArray[np.float32]:
-        array, geometry = volumes.pop(sequence)
-        check_values(f"{sequence.label} ({files.sequences[sequence]})", array)
-        # One memory order for all, so that sums come out the same to the last bit whichever
-        # way round a scan was stored.
-        return np.asfortranarray(geometry.to_ras(array))
-
-    order = tuple(volumes)
-    with ThreadPoolExecutor(_TURNERS) as pool:
-        return dict(zip(order, pool.map(turn, order), strict=True))
 
 
 def _orientation_remark(geometry: Geometry) -> tuple[str, ...]:

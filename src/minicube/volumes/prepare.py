@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicube._errors import InputError
-from minicube.scans import NETWORK_SCHEME, Case, LabelMap, Sequence
+from minicube.scans import NETWORK_SCHEME, Case, Croppable, LabelMap, Sequence
 from minicube.volumes.box import Box, Shape, bounding_box
 from minicube.volumes.denoise import denoise_rician
 from minicube.volumes.resample import network_shape, resample, resample_labels
@@ -24,6 +25,9 @@ __all__ = [
     "restore",
     "unscaled",
 ]
+
+
+_AT_ONCE = 2  # sequences: more gain nothing, and each takes memory
 
 
 class Intensities(StrEnum):
@@ -110,18 +114,23 @@ def prepare(case: Case, *, denoise: bool = False) -> Prepared:
             expected="non-zero voxels inside the head",
         )
     box = bounding_box(brain)
-    brain = brain[box.slices]
+    brain = np.ascontiguousarray(brain[box.slices])
     images = np.empty((len(Sequence), *box.shape), np.float32)
-    scales = []
-    for channel, sequence in enumerate(Sequence):
+
+    def prepare_one(channel: int, sequence: Sequence) -> Scale:
         if shape == case.shape and not denoise:
             image = case.crop(sequence, box.slices)
         else:
             scan = case.images[sequence]
             scan = denoise_rician(scan, case.brain) if denoise else scan
             image = resample(scan, shape)[box.slices]
-        images[channel], scale = normalise(image, brain)
-        scales.append(scale)
+        images[channel], scale = normalise(np.ascontiguousarray(image), brain)
+        return scale
+
+    # Images that are left on disk are left there to save memory.
+    frugal = denoise or isinstance(case.images, Croppable)
+    with ThreadPoolExecutor(1 if frugal else _AT_ONCE) as pool:
+        scales = pool.map(prepare_one, range(len(Sequence)), Sequence)
     labels = None
     if case.reference is not None:
         reference = resample_labels(case.reference.to(NETWORK_SCHEME), shape)
@@ -140,9 +149,14 @@ def normalise(
         brain: ``(x, y, z)``; the statistics are taken here.
     """
     inside = image[brain].astype(np.float64)
-    scale = Scale(float(inside.mean()), max(float(inside.std()), 1e-6))
-    scaled = (image - np.float32(scale.mean)) / np.float32(scale.deviation)
-    return np.where(brain, scaled, np.float32(0)), scale
+    mean = inside.mean()
+    inside -= mean
+    np.square(inside, out=inside)
+    scale = Scale(float(mean), max(float(np.sqrt(inside.mean())), 1e-6))
+    scaled = image - np.float32(scale.mean)
+    scaled /= np.float32(scale.deviation)
+    scaled[~brain] = 0
+    return scaled, scale
 
 
 def unscaled(images: NDArray[np.float32], scales: tuple[Scale, ...]) -> NDArray[np.float32]:
@@ -163,6 +177,6 @@ def restore(labels: LabelMap, frame: Frame) -> LabelMap:
         labels: Map on the box of ``frame``.
         frame: From :func:`prepare`.
     """
-    whole = np.zeros(frame.network_shape, np.uint8)
+    whole = np.zeros(frame.network_shape, np.uint8, order="F")  # as files have them
     whole[frame.box.slices] = labels.array
     return resample_labels(LabelMap(whole, labels.scheme), frame.case_shape)
