@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicube.scans import Case, Geometry, LabelMap, LabelScheme, Layout, Sequence, write_case
+from minicube.volumes import Origin, Prepared, prepare
 
 SHAPE = (44, 48, 40)
 
@@ -34,6 +36,21 @@ def small_case(seed: int, shape: tuple[int, int, int] = SHAPE) -> Case:
         brain=brain,
         reference=LabelMap(labels, LabelScheme.BRATS2023),
     )
+
+
+@dataclass(frozen=True)
+class SmallMaker:
+    """Makes small cases for a stream."""
+
+    @property
+    def origin(self) -> Origin:
+        return {"made by": "a test"}
+
+    def begin(self) -> None:
+        pass
+
+    def __call__(self, number: int) -> Prepared:
+        return prepare(small_case(number))
 
 
 def write_small_dataset(folder: Path, count: int) -> Path:

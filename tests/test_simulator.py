@@ -36,11 +36,10 @@ def labels_of(case: Case) -> np.ndarray:
 
 def test_a_case_is_a_function_of_its_seed(material: Material, enhancing: Case) -> None:
     options = Simulation(no_tumour=0, low_grade=0, grafted=1, around=1)
-    again, other = (simulate(seed, material, options) for seed in (3, 4))
+    again = simulate(3, material, options)
     for sequence in Sequence:
         assert np.array_equal(again.images[sequence], enhancing.images[sequence])
     assert np.array_equal(labels_of(again), labels_of(enhancing))
-    assert other.shape != enhancing.shape or not np.array_equal(other.brain, enhancing.brain)
     assert again.identity == "simulated-00000003"
 
 
@@ -73,6 +72,7 @@ def test_without_files_and_without_enhancement() -> None:
     none = simulate(2, Material(), Simulation(no_tumour=1))
     assert not labels_of(none).any()
     assert none.brain.sum() > 800_000
+    assert plain.shape != none.shape or not np.array_equal(plain.brain, none.brain)
 
 
 def test_a_third_of_the_cases_has_no_enhancement_and_some_no_tumour() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from minicube.phantom.anatomy import GRID, Pose, draw_pose
 from minicube.scans import NETWORK_SCHEME, Case, Geometry, LabelMap, Sequence
-from minicube.simulator.head import Head, render_head
+from minicube.simulator.head import Head, render_head, trimmed
 from minicube.simulator.healthy import paint
 from minicube.simulator.looks import Look, Looks, draw_look, learn
 from minicube.simulator.material import Material, Patch
@@ -77,7 +77,7 @@ def simulate(seed: int, material: Material, options: Simulation | None = None) -
     """
     chosen = options or Simulation()
     rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence([0x51B, seed])))
-    pose = draw_pose(rng, skull=False)
+    pose = trimmed(draw_pose(rng, skull=False))
     kind = chosen.draw(rng)
     if kind is Kind.NO_TUMOUR:
         head = render_head(rng, pose, np.zeros_like(pose.nodes))

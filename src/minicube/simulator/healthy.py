@@ -63,7 +63,8 @@ def paint(rng: np.random.Generator, head: Head) -> Array:
     images: Array = signals @ head.shares
     fluid = head.shares[Matter.FLUID]
     for row, image in enumerate(images):
-        one, two, flow = rng.normal(0, (0.03, 0.025, 0.15)).astype(np.float32)
+        one, two, flow = rng.normal(0, (0.02, 0.025, 0.15)).astype(np.float32)
+        one = np.clip(one, -0.03, 0.03)  # else a picture of little contrast is all speckles
         if row == len(images) - 1:
             flow *= 2  # fluid is suppressed unevenly on FLAIR
         image *= 1 + one * fine + (two + flow * fluid) * broad

@@ -29,6 +29,7 @@ SHARES: Final = np.concatenate([[0.005], np.linspace(0.03, 0.97, 19), [0.995]])
 NORMAL: Final[NDArray[np.float32]] = special.ndtri(SHARES).astype(np.float32)
 """Where the quantiles of a table lie on the axis of a unit normal."""
 
+_BRIGHTEST = 0.3  # middle of what does not enhance, beside what does, on T1 with agent
 _ENOUGH = 150  # voxels of a part that are worth a table
 _USUAL_REFERENCE = np.array([0.25, 0.1, -0.3, 0.05], np.float32)
 
@@ -149,6 +150,9 @@ def draw_look(rng: np.random.Generator, looks: Looks, *, enhances: bool, learnt:
         part: (stretched * (table + moved + rng.normal(0, 0.12, (4, 1)))).astype(np.float32)
         for part, table in look.tables.items()
     }
+    for part in (OEDEMA, CORE):  # what is bright with agent alone would be called enhancing
+        middle = float(tables[part][1, len(NORMAL) // 2])
+        tables[part][1] -= max(0.0, middle - (_BRIGHTEST if enhances else 0.0))
     return Look(tables, look.mixing)
 
 

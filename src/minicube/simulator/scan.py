@@ -31,11 +31,14 @@ def scan(rng: np.random.Generator, image: Array, brain: NDArray[np.bool_]) -> Ar
     seen *= 1 / middle
     np.power(seen, np.float32(np.exp(rng.normal(0, 0.10))), out=seen)
     seen *= middle * _shading(rng, image.shape)
-    seen *= image != 0
+    known = image != 0
+    seen *= known
     thickness = rng.uniform(2, 6.5) if rng.random() < 0.45 else 1.0
     noise = np.float32(np.clip(0.09 * np.exp(rng.normal(0, 0.7)), 0.02, 0.25))
     fuzz = rng.standard_normal(image.shape, dtype=np.float32)
-    seen += noise * np.float32(np.sqrt(thickness)) * fuzz * (seen > 0)
+    fuzz *= noise * np.float32(np.sqrt(thickness))
+    fuzz *= known
+    seen += fuzz
     axis = int(rng.choice(3, p=(0.12, 0.06, 0.82)))
     soft = rng.uniform(0, 0.9)
     for other in {0, 1, 2} - {axis}:

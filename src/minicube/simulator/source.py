@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+import torch
+
 from minicube.simulator.generator import Simulation, simulate
 from minicube.simulator.material import Material, load_material
 from minicube.volumes import Origin, Prepared, prepare
@@ -16,7 +18,7 @@ __all__ = ["Source"]
 
 @dataclass(frozen=True)
 class Source:
-    """Makes numbered cases (a :class:`minicube.training.Maker`).
+    """Makes numbered cases (a :class:`minicube.volumes.Maker`).
 
     Args:
         shapes: File of expert label maps, if any.
@@ -43,6 +45,11 @@ class Source:
             "shapes": _content(self.shapes),
             "patches": _content(self.patches),
         }
+
+    def begin(self) -> None:
+        """Take one core, and read the files before the first case is waited for."""
+        torch.set_num_threads(1)
+        _material(self.shapes, self.patches, self.leave_out)
 
     def __call__(self, number: int) -> Prepared:
         """Make a case; files are read once a process.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence as ListOf
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,9 +64,10 @@ def settle(rng: np.random.Generator, placement: Placement, head: Head, real: Arr
     parts = placement.parts.copy()
     core = parts[1:].sum(0)
     whole = core + parts[0]
-    soft = ndimage.gaussian_filter(whole, rng.uniform(1.0, 3.0), truncate=2.5)
+    soft = ndimage.gaussian_filter(whole, rng.uniform(0.8, 2.5), truncate=2.5)
     liking = rng.uniform(0.1, 0.45) * (white - grey) - rng.uniform(0.5, 1.5) * fluid
-    spread = np.clip((soft - 0.5 + liking) * rng.uniform(1.5, 4) + 0.5, 0, 1) * (soft > 0.08)
+    level = soft - 0.4 + liking  # that it grows in white matter makes up for the rest
+    spread = np.clip(level * rng.uniform(2.5, 6) + 0.5, 0, 1) * (soft > 0.08)
     kept = 1 if real is None else 1 - real
     parts[0] += kept * (np.maximum(0, spread - core) - parts[0])
     parts *= head.volume(head.brain.astype(np.float32))[placement.box]
@@ -128,15 +128,14 @@ def graft(
             edge = np.minimum(places[axis] - first, last - places[axis])
             inside &= edge > 0
             fade *= np.clip(edge / _FEATHER, 0, 1)
-        spot: tuple[Any, ...] = np.nonzero(inside)
-        found = sample(held, places[:, *spot])
-        share = fade[spot] * np.clip(4 * found[4] - 3, 0, 1)
-        share = share if along else share * tumour[spot]
+        spot = np.flatnonzero(inside)
+        found = sample(held, places.reshape(3, -1)[:, spot])
+        share = fade.reshape(-1)[spot] * np.clip(4 * found[4] - 3, 0, 1)
+        share = share if along else share * tumour.reshape(-1)[spot]
         brought = found[:4] / np.maximum(found[4], np.float32(0.1))
-        better = share > weight[spot]
-        spot = tuple(axis[better] for axis in spot)
-        weight[spot] = share[better]
-        values[:, *spot] = brought[:, better]
+        better = share > weight.reshape(-1)[spot]
+        weight.reshape(-1)[spot[better]] = share[better]
+        values.reshape(4, -1)[:, spot[better]] = brought[:, better]
     return weight, values
 
 
@@ -173,25 +172,38 @@ def on_one_scale(images: Array, head: Head, lesion: Lesion | None) -> Array:
         lesion: What takes its place somewhere.
     """
     scaled = np.zeros((len(images), *head.shape), np.float32)
-    some = head.index[head.brain][::_EVERY]
+    some = np.flatnonzero(head.brain)[::_EVERY]
+    cover = np.zeros(len(some), np.float32)
+    above = np.zeros((len(images), len(some)), np.float32)
+    near = np.ones(len(some), bool)
+    if lesion is not None:
+        near, places = _inside(lesion.box, head, some)
+        cover[near] = lesion.cover.reshape(-1)[places]
+        above[:, near] = lesion.above.reshape(len(images), -1)[:, places]
+        near &= cover < 0.1
     for row, image in enumerate(images):
+        seen = image[some]
+        normal = np.median(seen[near] if near.sum() > 150 else seen)
+        stretch, shift, share = _scale(seen + cover * (normal - seen), above[row])
         picture = scaled[row]
-        picture.reshape(-1)[head.index] = image
-        if lesion is None:
-            stretch, shift, _ = _scale(picture.reshape(-1)[some], np.zeros(len(some), np.float32))
-            picture.reshape(-1)[head.index] = stretch * image + shift
-            continue
-        part = picture[lesion.box]
-        around = part[(lesion.cover < 0.1) & (part > 0)]
-        normal = np.median(around if around.size > 700 else image[::_EVERY])
-        part += lesion.cover * (normal - part)
-        above = np.zeros(head.shape, np.float32)
-        above[lesion.box] = lesion.above[row]
-        stretch, shift, share = _scale(picture.reshape(-1)[some], above.reshape(-1)[some])
-        flat = picture.reshape(-1)[head.index]
-        picture.reshape(-1)[head.index] = stretch * flat + shift
-        part += share * lesion.above[row]
+        picture.reshape(-1)[head.index] = stretch * image + shift
+        if lesion is not None:
+            part = picture[lesion.box]
+            part += lesion.cover * (stretch * normal + shift - part) + share * lesion.above[row]
     return scaled
+
+
+def _inside(
+    box: tuple[slice, slice, slice], head: Head, some: NDArray[np.intp]
+) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Which of some of a head's voxels lie in a box, and the flat places of these in it."""
+    voxels = np.stack(np.unravel_index(head.index[some], head.shape))
+    start = np.array([axis.start for axis in box])[:, None]
+    size = [axis.stop - axis.start for axis in box]
+    away = voxels - start
+    inside = ((away >= 0) & (away < np.array(size)[:, None])).all(0)
+    x, y, z = away[:, inside]
+    return inside, (x * size[1] + y) * size[2] + z
 
 
 def _scale(healthy: Array, above: Array) -> tuple[np.float32, np.float32, np.float32]:

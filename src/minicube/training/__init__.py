@@ -8,7 +8,6 @@ from minicube.training.loop import Material, TrainingRequest, fit, train
 from minicube.training.memory import TrainingPlan, within_memory
 from minicube.training.run_folder import RunFolder
 from minicube.training.stepper import Cause, Diverged, seconds_a_step
-from minicube.training.stream import Maker, Stream
 from minicube.training.validate import Scores
 
 __all__ = [
@@ -17,12 +16,10 @@ __all__ = [
     "Device",
     "Diverged",
     "Listener",
-    "Maker",
     "Material",
     "RunFolder",
     "Scores",
     "SilentListener",
-    "Stream",
     "TrainingConfig",
     "TrainingPlan",
     "TrainingRequest",

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicube.training.config import Sampling, TrainingConfig
-from minicube.training.stream import Stream
-from minicube.volumes import BRAIN, Box, Shape, StoredCase, partition
+from minicube.volumes import BRAIN, Box, Shape, StoredCase, Stream, partition
 
 __all__ = ["Sampler"]
 

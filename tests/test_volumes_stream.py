@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from minicube.training import Stream
 from minicube.training.sampling import Sampler
-from minicube.volumes import Origin, Prepared, prepare
-from small_cases import small_case
+from minicube.volumes import Stream
+from small_cases import SmallMaker, small_case
 from small_training import settings
-
-
-@dataclass(frozen=True)
-class Small:
-    """Makes small cases."""
-
-    @property
-    def origin(self) -> Origin:
-        return {"made by": "a test"}
-
-    def __call__(self, number: int) -> Prepared:
-        return prepare(small_case(number))
 
 
 def test_a_resumed_stream_gives_what_an_uninterrupted_one_does(tmp_path: Path) -> None:
@@ -34,13 +20,13 @@ def test_a_resumed_stream_gives_what_an_uninterrupted_one_does(tmp_path: Path) -
         sampler = Sampler([], config, 0, stream=stream)
         return [sampler.draw(step, step)[0] for step in steps]
 
-    with Stream(Small(), tmp_path / "whole", pool=2, every=2, ahead=1) as stream:
+    with Stream(SmallMaker(), tmp_path / "whole", pool=2, every=2, ahead=1) as stream:
         whole = draw(stream, range(6))
         kept = sorted(home.name for home in (tmp_path / "whole").iterdir())
     assert "00000001" not in kept  # nothing of it is needed after step 3
-    with Stream(Small(), tmp_path / "parts", pool=2, every=2, ahead=0) as stream:
+    with Stream(SmallMaker(), tmp_path / "parts", pool=2, every=2, ahead=0) as stream:
         parts = draw(stream, range(3))
-    with Stream(Small(), tmp_path / "parts", pool=2, every=2, ahead=0) as stream:
+    with Stream(SmallMaker(), tmp_path / "parts", pool=2, every=2, ahead=0) as stream:
         parts += draw(stream, range(3, 6))
         cases = [case.identity for case in stream.at(5)]
     assert all(np.array_equal(a, b) for a, b in zip(whole, parts, strict=True))

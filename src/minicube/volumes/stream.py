@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
 
-from minicube.volumes import Origin, Prepared, StoredCase, open_stored, store_one
+from minicube.volumes.origin import Origin
+from minicube.volumes.prepare import Prepared
+from minicube.volumes.store import StoredCase, open_stored, store_one
 
 __all__ = ["Maker", "Stream"]
 
@@ -25,6 +27,9 @@ class Maker(Protocol):
     @property
     def origin(self) -> Origin:
         """What its cases are made from."""
+
+    def begin(self) -> None:
+        """Get ready, once in each process."""
 
     def __call__(self, number: int) -> Prepared:
         """Make a case; the same one for the same number."""
@@ -92,14 +97,8 @@ class Stream:
         if self._workers is None:
             # Not forked: a process with a network's threads in it must not be.
             fresh = multiprocessing.get_context("spawn")
-            self._workers = ProcessPoolExecutor(self.jobs, fresh, initializer=_one_thread)
+            self._workers = ProcessPoolExecutor(self.jobs, fresh, initializer=self.maker.begin)
         self._work[number] = self._workers.submit(_made, self.maker, number, self.folder)
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
 
 
 def _made(maker: Maker, number: int, folder: Path) -> StoredCase:
