@@ -1,4 +1,4 @@
-"""OpenVINO, NNCF and ONNX Runtime without their telemetry: importing them would tell their makers."""
+"""OpenVINO, NNCF and ONNX Runtime without their telemetry, which an import would set going."""
 
 from __future__ import annotations
 
