@@ -23,8 +23,8 @@ def write_small_model(folder: Path, seed: int, *, worn: bool = False) -> Path:
         torch.manual_seed(seed)
         network = build_network(NetworkConfig(NetworkName.UNET3D, WIDTHS))
         for name, value in norms_of(network).items() if worn else ():
-            scales = name.endswith(("weight", "running_var"))
-            value.data.uniform_(*((0.5, 1.5) if scales else (-0.2, 0.2)))
+            positive = name.endswith((".weight", "running_var"))
+            value.data.uniform_(*((0.2, 0.8) if positive else (-0.2, 0.2)))
     *_, (_, bias) = network.named_parameters()
     torch.nn.init.zeros_(bias)  # else one class is found everywhere
     save_file({k: v.contiguous() for k, v in network.state_dict().items()}, folder / WEIGHTS)

@@ -123,7 +123,7 @@ def test_a_halo_a_step_short_is_noticed_in_int8(
     monkeypatch.setattr(engine, "cost", engine.cost.model_copy(update={"levels": tuple(short)}))
     parts = volume_logits(engine, _images(), Partition((LevelCut(0, 1, (10, 12, 42)),)))
     differ = np.abs(parts - volume_logits(engine, _images())) > 1e-4
-    assert differ.mean() > 0.01
+    assert differ.mean() > 0.1
 
 
 @NNCF
@@ -166,7 +166,7 @@ def test_int8_that_loses_too_much_is_not_written(
 def test_int8_without_its_extra_says_so(
     run: Model, cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("minicube.export.int8.find_spec", lambda _: None)
+    monkeypatch.setattr("minicube._errors.find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match=r"minicube\[int8\]"):
         export_model(ExportRequest(run, tmp_path / "x.onnx", Numbers.INT8, find_cases(cases)))
 
