@@ -55,6 +55,7 @@ def test_every_verb_has_help_with_an_example(verb: tuple[str, ...]) -> None:
 
 NEVER = {"torch", "scipy", "nibabel", "pandas", "onnx", "openvino_telemetry", "urllib.request"}
 NOT_TO_SEGMENT = NEVER | {"jinja2", "PIL", "edt", "platformdirs", "rich.markdown", "markdown_it"}
+NOT_TO_SEGMENT |= {"multiprocessing.context", "concurrent.futures.process"}
 NOT_FOR_HELP = NOT_TO_SEGMENT | {"numpy", "openvino", "rich"}
 # Of a verb typer reads the options with pydantic.
 NOT_AT_START = NOT_FOR_HELP | {"pydantic", "importlib.metadata"}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minicube.training.sampling import Sampler
-from minicube.volumes import Stream
+from minicube.volumes.stream import Stream
 from small_cases import SmallMaker, small_case
 from small_training import settings
 

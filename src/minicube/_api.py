@@ -21,12 +21,9 @@ def make_phantom(seed: int = 0, index: int = 0) -> Case:
     Raises:
         MissingExtra: SciPy is not installed.
     """
-    from importlib.util import find_spec
+    from minicube._errors import require
 
-    from minicube._errors import MissingExtra
-
-    if find_spec("scipy") is None:
-        raise MissingExtra("Making phantoms", "phantom")
+    require("Making phantoms", "phantom", "scipy")
     from minicube.phantom import PhantomSpec
     from minicube.phantom import make_phantom as make
 
@@ -76,12 +73,9 @@ def train(
     Raises:
         InputError: Data, folder or a setting cannot be used, or PyTorch is missing.
     """
-    from importlib.util import find_spec
+    from minicube._errors import require
 
-    from minicube._errors import MissingExtra
-
-    if find_spec("torch") is None:
-        raise MissingExtra("Training", "train")
+    require("Training", "train", "torch", "lightning_fabric", "monai")
     from minicube.training import TrainingConfig, TrainingRequest
     from minicube.training import train as run
 

@@ -8,7 +8,9 @@ MinicubeError
 
 from __future__ import annotations
 
-__all__ = ["InputError", "InternalError", "MinicubeError", "MissingExtra"]
+from importlib.util import find_spec
+
+__all__ = ["InputError", "InternalError", "MinicubeError", "MissingExtra", "require"]
 
 
 class MinicubeError(Exception):
@@ -60,6 +62,21 @@ class MissingExtra(InputError):
             f"{feature} needs packages that the base install leaves out.",
             hint=f"pip install 'minicube[{extra}]'",
         )
+
+
+def require(feature: str, extra: str, *packages: str) -> None:
+    """Go on only where packages are installed; none is imported.
+
+    Args:
+        feature: As for :class:`MissingExtra`, like the next.
+        extra: That brings them.
+        packages: By the names they are imported by.
+
+    Raises:
+        MissingExtra: One is not there.
+    """
+    if any(find_spec(package) is None for package in packages):
+        raise MissingExtra(feature, extra)
 
 
 class InternalError(MinicubeError):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from minicube._errors import InputError, MissingExtra
+from minicube._errors import InputError, require
 from minicube.cli._shared import (
     JsonOption,
     SchemeName,
@@ -50,14 +50,11 @@ def export(
 
     Example: minicube export runs/first -o first.onnx
     """
-    from importlib.util import find_spec
-
     if out is None:
         raise InputError("Where to write is missing.", hint="add -o NAME.onnx")
     if half and int8:
         raise InputError("--half and --int8 contradict each other.", hint="give one of them")
-    if any(find_spec(name) is None for name in ("torch", "onnx", "onnxscript")):
-        raise MissingExtra("Exporting", "train,export")
+    require("Exporting", "train,export", "torch", "onnx", "onnxscript")
     from minicube.engines import Numbers, load_model
     from minicube.export import ExportRequest, export_model
     from minicube.scans import find_cases

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from minicube._errors import MissingExtra
+from minicube._errors import require
 from minicube.cli._shared import progress, results
 from minicube.cli.data import LayoutName
 
@@ -29,10 +29,7 @@ def phantom(
 
     Example: minicube phantom phantoms/ --cases 20 --seed 7
     """
-    from importlib.util import find_spec
-
-    if find_spec("scipy") is None:
-        raise MissingExtra("Making phantoms", "phantom")
+    require("Making phantoms", "phantom", "scipy")
     from minicube.phantom import Family, PhantomSpec, write_phantoms
     from minicube.scans import Layout
 

@@ -164,14 +164,11 @@ def _one(request: Request, target: Target) -> dict[str, Any]:
 
     with progress() as display, ThreadPoolExecutor(1) as pool:
         task = display.add_task("segmenting", total=1, note=target.case.identity)
-        if request.limits.memory is None:  # the case is read while the engine is made ready
-            reading = pool.submit(load_case, target.case, with_reference=False)
-            work = Work(request, _teller(display))
-            found = work.compute((reading.result(), None))
-        else:
-            work = Work(request, _teller(display))
-            found = work.compute(work.read(target))
-        row = work.write(target, found)
+        # Read while the engine is made ready; within a budget what is read stays on disk.
+        frugal = request.limits.memory is not None
+        reading = pool.submit(load_case, target.case, with_reference=False, on_disk=frugal)
+        work = Work(request, _teller(display))
+        row = work.write(target, work.compute((reading.result(), None)))
         display.advance(task)
     return row
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from minicube._errors import InputError, MissingExtra
+from minicube._errors import InputError, require
 from minicube.cli._shared import progress, results
 from minicube.cli.data import LayoutName
 
@@ -30,10 +30,7 @@ def simulate(
 
     Example: minicube simulate simulated/ --shapes maps.npz --leave-out MANIFEST.tsv
     """
-    from importlib.util import find_spec
-
-    if find_spec("torch") is None:
-        raise MissingExtra("Simulating cases", "train")
+    require("Simulating cases", "train", "torch", "scipy")
     if (shapes or patches) and leave_out is None:
         raise InputError(
             "Real shapes and patches belong to patients, who may be the ones to judge by later.",

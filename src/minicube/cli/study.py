@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minicube._errors import InputError, MissingExtra
+from minicube._errors import InputError, require
 from minicube.cli._shared import SchemeName, progress, results, scheme_called
 
 if TYPE_CHECKING:
@@ -60,10 +60,7 @@ def study(
 
     Example: minicube study --data cases/ --out study/ --minutes 40 --jobs 2
     """
-    from importlib.util import find_spec
-
-    if any(find_spec(package) is None for package in ("torch", "lightning_fabric", "monai")):
-        raise MissingExtra("A study", "train")
+    require("A study", "train", "torch", "lightning_fabric", "monai")
     if verify is not None:
         _verify(verify, data, labels)
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from minicube._errors import InputError, MissingExtra
+from minicube._errors import InputError, require
 from minicube.cli._shared import SchemeName, progress, results, scheme_called
 
 if TYPE_CHECKING:
@@ -57,10 +57,7 @@ def train(
     Presets, for --config: segnet, unet2d, unet3d-report, unet3d-context and vnet are the systems
     of the report with the repairs; each with -as-reported behind it is as the report had it.
     """
-    from importlib.util import find_spec
-
-    if any(find_spec(package) is None for package in ("torch", "lightning_fabric", "monai")):
-        raise MissingExtra("Training", "train")
+    require("Training", "train", "torch", "lightning_fabric", "monai")
     if minutes is not None and steps is not None:
         raise InputError("--minutes and --steps contradict each other.", hint="give one of them")
     from minicube.planning import parse_memory

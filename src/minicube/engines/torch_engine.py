@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from minicube._errors import InputError, MissingExtra
+from minicube._errors import InputError, require
 from minicube.engines.model import Model, Numbers
 from minicube.engines.portable import HALF, PREFIX
 from minicube.networks import (
@@ -153,8 +152,7 @@ def load_network(model: Model) -> Network:
 
 def _exported(model: Model) -> dict[str, Tensor]:
     """The weights in an ONNX graph."""
-    if find_spec("onnx") is None:
-        raise MissingExtra("Reading an exported model into torch", "export")
+    require("Reading an exported model into torch", "export", "onnx")
     import onnx
 
     graph = onnx.load(model.weights, load_external_data=False).graph

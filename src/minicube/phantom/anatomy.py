@@ -25,6 +25,7 @@ __all__ = [
     "load_atlas",
     "pushed",
     "render",
+    "rotation",
 ]
 
 GRID = (240, 240, 155)
@@ -130,7 +131,7 @@ class Head:
 def draw_pose(rng: np.random.Generator, *, skull: bool) -> Pose:
     """Draw the place, size and large-scale shape of a head."""
     scale = USUAL_SCALE * rng.normal(1, 0.04, 3) * rng.normal(1, 0.02)
-    turn = _rotation(np.deg2rad(rng.normal(0, 4, 3)))
+    turn = rotation(np.deg2rad(rng.normal(0, 4, 3)))
     shear = np.eye(3)
     shear[0, 1:] = rng.normal(0, 0.03, 2)  # left–right asymmetry
     to_template = np.linalg.inv(turn @ shear @ np.diag(scale))
@@ -206,7 +207,8 @@ def _sample(map_: Volume, place: Volume, spacing: int = 1) -> Volume:
     return found
 
 
-def _rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+def rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turns about x, y and z one after the other, radians, ``(3,)``, as a matrix ``(3, 3)``."""
     matrix = np.eye(3)
     for axis, angle in enumerate(angles):
         one, two = [i for i in range(3) if i != axis]

@@ -20,15 +20,10 @@ from minicube.scans._dataset_json import DECATHLON_ORDER
 from minicube.scans._header import LABEL_INTENT, Header
 from minicube.scans.case import Sequence
 from minicube.scans.geometry import Geometry
+from minicube.scans.label_files import read_labels
 from minicube.scans.labels import LabelMap, LabelScheme
 from minicube.scans.layouts import find_cases
-from minicube.scans.nifti import (
-    read_header,
-    read_labels,
-    read_volume,
-    read_volumes_4d,
-    sidecar_of,
-)
+from minicube.scans.nifti import read_header, read_volume, read_volumes_4d, sidecar_of
 from minicube.scans.reading import scheme_of_reference
 from minicube.scans.writing import FileCase, bids_label, describe_dataset, write_files
 

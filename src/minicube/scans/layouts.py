@@ -10,7 +10,7 @@ from minicube.scans._bids import find_bids_cases, is_bids
 from minicube.scans._case_files import CaseFiles, Layout, VolumeInFile
 from minicube.scans._dataset_json import find_described_cases, find_single_file
 from minicube.scans._named_files import find_named_cases
-from minicube.scans.nifti import stated_scheme
+from minicube.scans.label_files import stated_scheme
 
 __all__ = ["CaseFiles", "Layout", "VolumeInFile", "find_cases"]
 

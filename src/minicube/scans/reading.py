@@ -20,9 +20,9 @@ from minicube.scans._checks import (
 )
 from minicube.scans.case import Case, Sequence
 from minicube.scans.geometry import Geometry
+from minicube.scans.label_files import read_labels, stated_scheme
 from minicube.scans.labels import LabelMap, LabelScheme
 from minicube.scans.layouts import find_cases
-from minicube.scans.nifti import read_labels, stated_scheme
 from minicube.scans.on_disk import ImagesOnDisk
 
 __all__ = ["load_case", "scheme_of_reference"]

@@ -18,14 +18,9 @@ from minicube.scans._dataset_json import DECATHLON_ORDER, scheme_described
 from minicube.scans._named_files import nifti_files
 from minicube.scans.case import Case, Sequence
 from minicube.scans.geometry import Geometry
+from minicube.scans.label_files import write_label_map
 from minicube.scans.labels import LabelMap, LabelScheme
-from minicube.scans.nifti import (
-    sidecar_of,
-    stem_of,
-    write_label_map,
-    write_volume,
-    write_volumes_4d,
-)
+from minicube.scans.nifti import sidecar_of, stem_of, write_volume, write_volumes_4d
 
 __all__ = ["FileCase", "bids_label", "describe_dataset", "write_case", "write_files"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from minicube.phantom.anatomy import Pose
+from minicube.phantom.anatomy import Pose, rotation
 from minicube.simulator._sampling import Array, enlarge, grain, sample
 from minicube.simulator.looks import CORE, OEDEMA, PARTS
 from minicube.simulator.material import ENHANCING, Shape
@@ -75,7 +75,7 @@ def place(rng: np.random.Generator, shape: Shape, pose: Pose) -> Placement:
     size = np.exp(rng.normal(0, 0.15))
     if rng.random() < 0.18:  # small ones are missed most
         size = min(size, np.cbrt(rng.uniform(0.8, 9) / shape.whole))
-    onto = _turned(angles) @ np.diag(mirror * size * np.exp(rng.normal(0, 0.1, 3)))
+    onto = rotation(np.deg2rad(angles)) @ np.diag(mirror * size * np.exp(rng.normal(0, 0.1, 3)))
 
     span = (np.array(shape.labels.shape) - 1) * shape.spacing
     corners = shape.corner + span * np.stack(np.meshgrid(*[(0, 1)] * 3), -1).reshape(-1, 3)
@@ -129,17 +129,6 @@ def push_of(placement: Placement, pose: Pose, strain: float) -> Array:
     return np.asarray(push, np.float32)
 
 
-def _turned(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
-    matrix = np.eye(3)
-    for axis, angle in enumerate(np.deg2rad(degrees)):
-        one, two = [i for i in range(3) if i != axis]
-        turn = np.eye(3)
-        turn[one, one] = turn[two, two] = np.cos(angle)
-        turn[one, two], turn[two, one] = -np.sin(angle), np.sin(angle)
-        matrix = matrix @ turn
-    return matrix
-
-
 def _made_up(rng: np.random.Generator, pose: Pose, *, enhances: bool) -> Shape:
     """A frayed ellipsoid: depth below its surface makes rim and heart, a larger one oedema."""
     spacing, half = 2.0, 30
@@ -150,7 +139,7 @@ def _made_up(rng: np.random.Generator, pose: Pose, *, enhances: bool) -> Shape:
 
     def depth(size: float, rough: float) -> Array:
         axes = size * np.exp(rng.normal(0, 0.2, 3)).astype(np.float32)
-        turned = np.einsum("ij,jabc->iabc", _turned(rng.uniform(0, 90, 3)), places)
+        turned = np.einsum("ij,jabc->iabc", rotation(rng.uniform(0, np.pi / 2, 3)), places)
         far = np.sqrt(((turned / axes[:, None, None, None]) ** 2).sum(0))
         return np.asarray(size * (1 - far + rough * (0.8 * lobes + 0.3 * bumps)), np.float32)
 

@@ -18,7 +18,7 @@ __all__ = ["Source"]
 
 @dataclass(frozen=True)
 class Source:
-    """Makes numbered cases (a :class:`minicube.volumes.Maker`).
+    """Makes numbered cases (a :class:`minicube.volumes.stream.Maker`).
 
     Args:
         shapes: File of expert label maps, if any.

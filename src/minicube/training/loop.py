@@ -26,7 +26,8 @@ from minicube.training.memory import scoring_partition, within_memory
 from minicube.training.run_folder import Row, RunFolder
 from minicube.training.stepper import Cause, Stepper, seconds_a_step
 from minicube.training.validate import score
-from minicube.volumes import NETWORK_SPACING, StoredCase, Stream
+from minicube.volumes import NETWORK_SPACING, StoredCase
+from minicube.volumes.stream import Stream
 
 __all__ = [
     "Material",

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicube.training.config import Sampling, TrainingConfig
-from minicube.volumes import BRAIN, Box, Shape, StoredCase, Stream, partition
+from minicube.volumes import BRAIN, Box, Shape, StoredCase, partition
+from minicube.volumes.stream import Stream
 
 __all__ = ["Sampler"]
 

@@ -28,7 +28,8 @@ from minicube.training.config import (
 from minicube.training.device import Device, computes_bf16
 from minicube.training.losses import build_loss
 from minicube.training.sampling import Sampler
-from minicube.volumes import StoredCase, Stream
+from minicube.volumes import StoredCase
+from minicube.volumes.stream import Stream
 
 __all__ = ["Cause", "Diverged", "Stepper", "learning_rate", "seconds_a_step"]
 

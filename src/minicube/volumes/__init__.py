@@ -26,7 +26,6 @@ from minicube.volumes.prepare import (
 )
 from minicube.volumes.resample import NETWORK_SPACING, resample, resample_labels
 from minicube.volumes.store import BRAIN, StoredCase, open_stored, store_one
-from minicube.volumes.stream import Maker, Stream
 
 __all__ = [
     "BRAIN",
@@ -39,14 +38,12 @@ __all__ = [
     "CroppedRegion",
     "Frame",
     "Intensities",
-    "Maker",
     "Minicube",
     "Origin",
     "Prepared",
     "Scale",
     "Shape",
     "StoredCase",
-    "Stream",
     "bounding_box",
     "composite",
     "concatenate",
