@@ -49,29 +49,29 @@ def monai_case(given: argparse.Namespace) -> dict[str, Any]:
     from monai.inferers import sliding_window_inference
     from monai.transforms import (
         Compose,
-        EnsureChannelFirst,
-        LoadImage,
-        NormalizeIntensity,
-        Orientation,
+        EnsureChannelFirstd,
+        LoadImaged,
+        NormalizeIntensityd,
+        Orientationd,
         SaveImage,
-        Spacing,
+        Spacingd,
     )
 
     (files,) = find_cases(given.folder)
     read = Compose(
         [
-            LoadImage(),
-            EnsureChannelFirst(),
-            Orientation("RAS", labels=None),
-            Spacing((1.0, 1.0, 1.0), mode="bilinear"),
-            NormalizeIntensity(nonzero=True, channel_wise=True),
+            LoadImaged("images"),
+            EnsureChannelFirstd("images"),
+            Orientationd("images", axcodes="RAS"),
+            Spacingd("images", pixdim=(1.0, 1.0, 1.0), mode="bilinear"),
+            NormalizeIntensityd("images", nonzero=True, channel_wise=True),
         ]
     )
-    images = read([str(files.sequences[sequence]) for sequence in Sequence])
+    images = read({"images": [str(files.sequences[s]) for s in Sequence]})["images"]
     network = load_network(load_model(given.model)).eval()
     with torch.inference_mode():
         logits = sliding_window_inference(
-            images[None], WINDOW, 1, network, OVERLAP, mode="gaussian"
+            images.as_tensor()[None], WINDOW, 1, network, OVERLAP, mode="gaussian"
         )
     labels = logits.argmax(1).to(torch.uint8)
     SaveImage(

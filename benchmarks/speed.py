@@ -35,13 +35,14 @@ from typing import Any
 import nibabel
 import numpy as np
 
+import minicube
 from minicube._machine import processor_name
 from minicube.evaluation import evaluate_case, summarise
 from minicube.inference import shipped_model
+from minicube.inference.segment import DEFAULT_SCHEME
 from minicube.planning import in_words
 from minicube.planning.guard import run_within
 from minicube.scans import (
-    DEFAULT_SCHEME,
     NETWORK_SCHEME,
     CaseFiles,
     LabelMap,
@@ -124,7 +125,7 @@ def timed(way: Way, case: Path, out: Path) -> dict[str, float]:
 
 def dice(out: Path, scheme: LabelScheme, case: CaseFiles, labels: LabelScheme) -> dict[str, float]:
     """Mean Dice over regions of what a way wrote, on a grid in whatever order of axes."""
-    truth = load_case(case, labels=labels).labels
+    truth = load_case(case, labels=labels).reference
     assert truth is not None
     image = nibabel.as_closest_canonical(nibabel.load(out))
     found = LabelMap(np.asarray(image.dataobj).astype(np.uint8), scheme)
@@ -215,7 +216,8 @@ def scaling(given: argparse.Namespace, files: list[CaseFiles], alone: float) -> 
 
 def _peer(python: str | Path, way: str, case: CaseFiles, *options: str) -> dict[str, Any]:
     words = [str(python), str(PEERS), way, str(_folder(case)), "--repeats", str(ROUNDS), *options]
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    path = os.pathsep.join([str(Path(minicube.__file__).parents[1]), *sys.path[1:]])
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONPATH": path}
     done = subprocess.run(words, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise RuntimeError(f"{way} failed:\n{done.stderr}")
