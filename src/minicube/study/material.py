@@ -176,9 +176,8 @@ def prepare_all(
                 facts = one.result()
                 found[facts.case] = facts
                 done(len(found), len(names))
-        except BaseException:
+        finally:  # after Ctrl-C as well, nothing more is begun
             pool.shutdown(cancel_futures=True)
-            raise
     return found
 
 
