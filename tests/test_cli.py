@@ -30,6 +30,7 @@ VERBS = [
     ("report",),
     ("study",),
     ("plan",),
+    ("bundle",),
     ("doctor",),
 ]
 

@@ -17,6 +17,7 @@ import typer
 from minicube._errors import InputError, InternalError
 from minicube._version import __version__
 from minicube.cli import (
+    bundle,
     data,
     doctor,
     evaluate,
@@ -51,6 +52,7 @@ app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
 app.command("study")(study.study)
 app.command("report")(report.report)
+app.command("bundle")(bundle.bundle)
 app.command("doctor")(doctor.doctor)
 
 
