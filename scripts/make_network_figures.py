@@ -86,6 +86,14 @@ WORDS = {
         "Strided convolutions halve instead of pooling. What enters a stage is added to what "
         "leaves it; additions are not drawn.",
     ),
+    NetworkName.UNET3D_FAST: Words(
+        "3D U-Net at half the resolution",
+        "Çiçek et al., MICCAI 2016, arXiv:1606.06650; giving large what was computed small as in "
+        "Shi et al., CVPR 2016, arXiv:1609.05158.",
+        "Images are taken in by convolutions of 2³ with stride 2; a transposed convolution gives "
+        "the logits, to which each voxel's own intensities add: that addition is not drawn. Of "
+        "the 3D networks the fastest; not one of the report's.",
+    ),
     NetworkName.UNET3D: Words(
         "3D U-Net of the package",
         "Çiçek, Abdulkadir, Lienkamp, Brox and Ronneberger, MICCAI 2016, arXiv:1606.06650, with "

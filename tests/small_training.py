@@ -16,6 +16,7 @@ _WIDTHS = {
     "unet2d": (4, 4, 4, 4, 4),
     "unet3d-report": (4, 4, 4, 4),
     "unet3d-context": (4, 4, 4),
+    "unet3d-fast": (4, 4, 4),
     "vnet": (2, 2, 4, 4),
 }
 

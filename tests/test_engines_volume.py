@@ -141,6 +141,7 @@ NETWORKS = {
     "unet2d, tri-planar": (NetworkConfig(NetworkName.UNET2D, (4, 4), triplanar=True), (18, 16, 14)),
     "unet3d-report": (NetworkConfig(NetworkName.UNET3D_REPORT, (4, 4)), (16, 16, 16)),
     "unet3d": (NetworkConfig(NetworkName.UNET3D, (4, 4)), (14, 12, 16)),
+    "unet3d-fast": (NetworkConfig(NetworkName.UNET3D_FAST, (4, 4)), (20, 20, 20)),
     "vnet": (NetworkConfig(NetworkName.VNET, (2, 2)), (24, 24, 24)),
 }
 each = pytest.mark.parametrize(("config", "minicube"), NETWORKS.values(), ids=NETWORKS.keys())

@@ -29,12 +29,18 @@ from minicube.planning import LevelCut, NetworkCost, Partition, Task, least_byte
 SAME_LOGITS, CLEAR_MARGIN = 1e-4, 2e-4
 WIDTHS = {
     NetworkName.UNET3D: (4, 6, 8, 8),
+    NetworkName.UNET3D_FAST: (6, 8, 8),
     NetworkName.UNET3D_REPORT: (4, 6, 8),
     NetworkName.VNET: (4, 6, 8),
     NetworkName.SEGNET: (6, 6),
     NetworkName.UNET2D: (4, 6, 8),
 }
-LEVELED = (NetworkName.UNET3D, NetworkName.UNET3D_REPORT, NetworkName.VNET)
+LEVELED = (
+    NetworkName.UNET3D,
+    NetworkName.UNET3D_FAST,
+    NetworkName.UNET3D_REPORT,
+    NetworkName.VNET,
+)
 
 
 def _network(

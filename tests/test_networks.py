@@ -18,6 +18,7 @@ SMALL = {
     "unet3d-context": NetworkConfig(NetworkName.UNET3D_CONTEXT, (1, 1, 1)),
     "vnet": NetworkConfig(NetworkName.VNET, (1, 1)),
     "unet3d, two levels": NetworkConfig(NetworkName.UNET3D, (1, 1)),
+    "unet3d-fast": NetworkConfig(NetworkName.UNET3D_FAST, (1, 1, 1)),
     "unet3d, four levels": NetworkConfig(NetworkName.UNET3D, (1, 1, 1, 1)),
 }
 each = pytest.mark.parametrize("config", SMALL.values(), ids=SMALL.keys())
@@ -153,7 +154,9 @@ def test_triplanar_is_the_mean_over_the_three_planes() -> None:
         assert torch.allclose(network(images).exp(), torch.stack(planes).mean(0), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["unet2d", "unet3d", "unet3d-report", "unet3d-context", "vnet"])
+@pytest.mark.parametrize(
+    "name", ["unet2d", "unet3d", "unet3d-fast", "unet3d-report", "unet3d-context", "vnet"]
+)
 def test_recomputed_blocks_give_the_same_gradients_and_statistics(name: str) -> None:
     widths = (4, 8) if "context" not in name else (4, 8, 8)
     images = torch.randn(2, 4, *([36, 36, 36] if "context" in name else [16, 16, 16]))

@@ -26,6 +26,7 @@ from small_cases import write_small_dataset
 MB = 2**20
 LEVELED = {
     NetworkName.UNET3D: (4, 6, 8),
+    NetworkName.UNET3D_FAST: (6, 8),
     NetworkName.UNET3D_REPORT: (4, 6, 8),
     NetworkName.VNET: (4, 6, 8),
 }

@@ -10,16 +10,17 @@ import typer
 
 from minicube._errors import InputError, require
 from minicube.cli._shared import SchemeName, progress, results, scheme_called
+from minicube.cli._training import TrainingDisplay
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
-    from minicube.training import Scores, TrainingConfig, TrainingPlan
+    from minicube.training import TrainingConfig
 
 __all__ = ["train"]
 
 # Written out, since the type itself would pull torch into `minicube --help`; a test compares.
-NetworkWord = Literal["segnet", "unet2d", "unet3d-report", "unet3d-context", "vnet", "unet3d"]
+NetworkWord = Literal[
+    "segnet", "unet2d", "unet3d-report", "unet3d-context", "vnet", "unet3d", "unet3d-fast"
+]
 
 
 def train(
@@ -56,6 +57,7 @@ def train(
 
     Presets, for --config: segnet, unet2d, unet3d-report, unet3d-context and vnet are the systems
     of the report with the repairs; each with -as-reported behind it is as the report had it.
+    unet3d-fast is the network for processors without a GPU.
     """
     require("Training", "train", "torch", "lightning_fabric", "monai")
     if minutes is not None and steps is not None:
@@ -81,7 +83,7 @@ def train(
         device=place,
     )
     with progress() as display:
-        run = run_training(request, _Display(display))
+        run = run_training(request, TrainingDisplay(display))
     page = run.path / "report.html"
     write_report(page, run_report(run.path))
     results().print(f"trained: {run.path}\nreport: {page}")
@@ -107,42 +109,3 @@ def _config(source: str | None, given: Mapping[str, Any]) -> TrainingConfig:
             found=error.found,
             hint=f"--config {network} in place of --network {network}",
         ) from error
-
-
-class _Display:
-    """Shows a training as it goes; prints the milestones when nobody watches the bar."""
-
-    def __init__(self, display: Progress) -> None:
-        self._display = display
-        self._bar: TaskID | None = None
-        self._smooth: float | None = None
-
-    def preparing(self, done: int, total: int) -> None:
-        if self._bar is None:
-            self._bar = self._display.add_task("preparing", total=total, note="")
-        self._display.update(self._bar, completed=done)
-
-    def planned(self, plan: TrainingPlan) -> None:
-        self._display.console.print(f"memory: {plan.in_words()}")
-
-    def starting(self, config: TrainingConfig, step: int) -> None:
-        self._display.console.print(
-            f"{config.network} {'-'.join(map(str, config.widths))}, {config.steps} steps"
-            + (f", going on at step {step}" if step else "")
-        )
-        self._bar = self._display.add_task("training", total=config.steps, completed=step, note="")
-
-    def stepped(self, step: int, loss: float) -> None:
-        self._smooth = loss if self._smooth is None else 0.95 * self._smooth + 0.05 * loss
-        if self._bar is not None:
-            self._display.update(self._bar, completed=step, note=f"loss {self._smooth:.3f}")
-
-    def validated(self, step: int, scores: Scores) -> None:
-        dice = "  ".join(
-            f"{name} {'–' if value is None else f'{value:.3f}'}"
-            for name, value in scores.dice.items()
-        )
-        self._display.console.print(
-            f"step {step}: held-out loss {scores.loss:.3f}, mean Dice over "
-            f"{scores.cases} case{'s' * (scores.cases != 1)}: {dice}"
-        )

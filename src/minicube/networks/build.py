@@ -10,6 +10,7 @@ from minicube.networks.segnet import SegNet
 from minicube.networks.unet2d import UNet2d
 from minicube.networks.unet3d import UNet3d
 from minicube.networks.unet3d_context import UNet3dContext
+from minicube.networks.unet3d_fast import UNet3dFast
 from minicube.networks.unet3d_report import UNet3dReport
 from minicube.networks.vnet import VNet
 
@@ -22,6 +23,7 @@ NETWORKS: Final[Mapping[NetworkName, type[Network]]] = {
     NetworkName.UNET3D_CONTEXT: UNet3dContext,
     NetworkName.VNET: VNet,
     NetworkName.UNET3D: UNet3d,
+    NetworkName.UNET3D_FAST: UNet3dFast,
 }
 
 

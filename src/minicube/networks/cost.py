@@ -94,7 +94,7 @@ def _between(network: LeveledNetwork, x: Tensor, first: int, last: int) -> Level
     # What is below may halve further than the part is long.
     widened = torch.zeros(1, handed.shape[1], *(_traced(network.period),) * 3, device="meta")
     below, _ = _piece(lambda: network.run_below(widened, last), widened)
-    risen = network.config.widths[last]
+    risen = network.risen(last)
     up = torch.zeros(1, risen, *handed.shape[2:], device="meta")
     decode, _ = _piece(lambda: network.decode_between(x, up, first, last), x)
     return LevelsCost(

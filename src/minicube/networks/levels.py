@@ -77,6 +77,10 @@ class LeveledNetwork(Network):
         """Number of levels."""
         return len(self.config.widths)
 
+    def risen(self, level: int) -> int:
+        """Channels that a level gives to the one above."""
+        return self.config.widths[level]
+
     @property
     def period(self) -> int:
         """Total stride, voxels."""

@@ -44,6 +44,7 @@ class NetworkName(StrEnum):
     UNET3D_CONTEXT = "unet3d-context"
     VNET = "vnet"
     UNET3D = "unet3d"
+    UNET3D_FAST = "unet3d-fast"
 
 
 class Normalisation(StrEnum):
