@@ -10,7 +10,11 @@ from torch.nn import functional
 
 from minicube.training.losses import Activation, LossConfig, Term, build_loss
 
-EVERY = [*product(Term, Activation)]
+EVERY = [
+    (term, activation)
+    for term, activation in product(Term, Activation)
+    if term is not Term.REGION_DICE or activation is Activation.SOFTMAX
+]
 Logits = tuple[Tensor, Tensor]
 
 

@@ -161,7 +161,7 @@ def test_overlap_is_counted_over_the_batch_not_the_window() -> None:
     [
         (
             {"name": "dise"},
-            "a loss is one of ce, focal, dice, tversky, focal-tversky, unified-focal, "
+            "a loss is one of ce, focal, dice, region-dice, tversky, focal-tversky, unified-focal, "
             r"boundary-ce, or several joined by '\+'; 'dise' in 'dise' is none of them",
         ),
         ({"name": "dice+"}, "'' in 'dice\\+' is none of them"),
@@ -183,6 +183,10 @@ def test_overlap_is_counted_over_the_batch_not_the_window() -> None:
         ({"boundary_sigma": 0}, "boundary_sigma must be above 0, not 0"),
         ({"class_weights": (1, 3, 0, 7)}, "every class weight must be above 0 and finite, not"),
         ({"activation": "relu"}, "'softmax' or 'sigmoid'"),
+        (
+            {"name": "region-dice+ce", "activation": "sigmoid"},
+            'it needs activation = "softmax"',
+        ),
         ({"gama": 2}, "gama"),
     ],
 )

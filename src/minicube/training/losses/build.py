@@ -9,7 +9,7 @@ from torch import Tensor
 
 from minicube._errors import InputError
 from minicube.training.losses.config import LossConfig, Term
-from minicube.training.losses.overlap import dice, focal_tversky, tversky
+from minicube.training.losses.overlap import dice, focal_tversky, region_dice, tversky
 from minicube.training.losses.probability import widened
 from minicube.training.losses.unified import unified_focal
 from minicube.training.losses.voxelwise import boundary_cross_entropy, cross_entropy, focal
@@ -23,6 +23,7 @@ _FUNCTIONS: Final[Mapping[Term, Callable[[Tensor, Tensor, LossConfig], Tensor]]]
     Term.CROSS_ENTROPY: cross_entropy,
     Term.FOCAL: focal,
     Term.DICE: dice,
+    Term.REGION_DICE: region_dice,
     Term.TVERSKY: tversky,
     Term.FOCAL_TVERSKY: focal_tversky,
     Term.UNIFIED_FOCAL: unified_focal,

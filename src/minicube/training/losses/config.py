@@ -18,6 +18,7 @@ class Term(StrEnum):
     CROSS_ENTROPY = "ce"
     FOCAL = "focal"
     DICE = "dice"
+    REGION_DICE = "region-dice"
     TVERSKY = "tversky"
     FOCAL_TVERSKY = "focal-tversky"
     UNIFIED_FOCAL = "unified-focal"
@@ -75,8 +76,8 @@ class LossConfig(BaseModel):
         background: Whether Dice, Tversky and Focal-Tversky count class 0; the others always do.
         class_weights: One per class, > 0, only their ratios matter: weights of the mean over
             classes in overlap losses, of voxels by their true class in the others.
-        smooth: Added above and below in Dice, > 0; half of it in Tversky's index, so that
-            alpha = beta = 1/2 is Dice.
+        smooth: Added above and below in Dice, > 0, of regions too; half of it in Tversky's
+            index, so that alpha = beta = 1/2 is Dice.
         alpha: Penalty of false positives in Tversky's index, in [0, 1].
         beta: Penalty of false negatives, in [0, 1]; one of the two is above 0.
         gamma: In [1, 3]; Focal-Tversky's exponent is 1/gamma.
@@ -141,6 +142,15 @@ class LossConfig(BaseModel):
         if value not in wanted:
             raise ValueError(f"{info.field_name} must {wanted}, not {value:g}")
         return value
+
+    @model_validator(mode="after")
+    def _regions_are_of_exclusive_tissues(self) -> Self:
+        if Term.REGION_DICE in self.terms and self.activation is not Activation.SOFTMAX:
+            raise ValueError(
+                "region-dice adds up the probabilities of tissues that exclude each other: "
+                'it needs activation = "softmax"'
+            )
+        return self
 
     @model_validator(mode="after")
     def _errors_are_penalised(self) -> Self:

@@ -1,4 +1,4 @@
-"""Losses that compare volumes: Dice, Tversky, Focal-Tversky.
+"""Losses that compare volumes: Dice of tissues and of regions, Tversky, Focal-Tversky.
 
 Volumes are counted over the whole batch before a ratio is taken, so that a window without a
 class does not score it.
@@ -11,6 +11,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from minicube.scans import NETWORK_SCHEME, Region
 from minicube.training.losses.config import LossConfig
 from minicube.training.losses.probability import class_weights, one_hot, probabilities
 
@@ -20,6 +21,7 @@ __all__ = [
     "focal_tversky",
     "mean_over_classes",
     "power",
+    "region_dice",
     "tversky",
     "tversky_per_class",
 ]
@@ -50,6 +52,34 @@ def dice(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
     first = 0 if config.background else 1
     index = (2 * overlap[first:] + config.smooth) / (total[first:] + config.smooth)
     return 1 - mean_over_classes(index, config)
+
+
+def region_dice(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
+    """Soft Dice loss, mean over the nested regions that BraTS scores: WT, TC, ET.
+
+    A region's probability is the sum of its tissues'. A tissue taken for another of the same
+    region costs nothing there.
+
+    Args:
+        logits: ``(B, 4, X, Y, Z)``, the classes of :data:`minicube.scans.NETWORK_SCHEME`.
+        target: ``(B, X, Y, Z)`` int64, in 0 … 3.
+        config: ``smooth`` counts.
+
+    Returns:
+        A scalar in [0, 1].
+
+    Reference: the sum as in :func:`dice`; regions instead of tissues as in Isensee et al.,
+    "nnU-Net for Brain Tumor Segmentation", BrainLes 2020, arXiv:2011.00848, section 2.2.
+    """
+    probability = probabilities(logits, config.activation)
+    losses = []
+    for region in Region:
+        values = NETWORK_SCHEME.region_values(region)
+        inside = torch.stack([probability[:, value] for value in values]).sum(0)
+        truth = torch.stack([target == value for value in values]).any(0)
+        overlap, total = (inside * truth).sum(), inside.sum() + truth.sum()
+        losses.append(1 - (2 * overlap + config.smooth) / (total + config.smooth))
+    return torch.stack(losses).mean()
 
 
 def tversky(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
