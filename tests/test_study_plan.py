@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minicube import InputError
+from minicube.evaluation.splits import fold_of_each, patient_of
 from minicube.study import Plan, Setting
 from minicube.study.contrasts import SUSPICIONS
 from minicube.study.results import fingerprint, setting_of
 from minicube.study.setting import CaseFacts
-from minicube.study.splits import fold_of_each, patient_of
 from minicube.study.systems import ABLATION_BASES, SYSTEMS, ablation_rows
 from minicube.study.units import CONTEXT_SYSTEM, PHANTOM, REAL, Unit, steps_in, units_of
 from minicube.study.verify import differences

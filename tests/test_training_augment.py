@@ -134,14 +134,15 @@ def test_sharpness_sharpens_and_blur_blurs() -> None:
     assert roughness(augmentation(_only("blur"))(images, labels, 3)[0]) < 0.9 * before
 
 
-def test_missing_leaves_out_one_sequence(cases: list[StoredCase]) -> None:
-    gone = set()
+def test_missing_leaves_out_one_sequence_or_two(cases: list[StoredCase]) -> None:
+    gone, counts = set(), set()
     for images, labels, seed in _samples(cases, 20):
         changed, _ = augmentation(_only("missing"))(images, labels, seed)
         empty = [i for i in range(4) if not changed[i].any()]
-        assert len(empty) == 1
+        counts.add(len(empty))
         gone |= set(empty)
     assert gone == {0, 1, 2, 3}
+    assert counts == {1, 2}
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in ("missing", "noise")])

@@ -24,6 +24,7 @@ from minicube.cli import (
     export,
     phantom,
     plan,
+    recipe,
     report,
     segment,
     simulate,
@@ -51,6 +52,7 @@ app.command("plan")(plan.plan)
 app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
 app.command("study")(study.study)
+app.command("recipe")(recipe.recipe)
 app.command("report")(report.report)
 app.command("bundle")(bundle.bundle)
 app.command("doctor")(doctor.doctor)

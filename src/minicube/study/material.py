@@ -16,6 +16,7 @@ import numpy as np
 
 from minicube._errors import InputError
 from minicube._files import write_json
+from minicube.evaluation.splits import fold_of_each
 from minicube.phantom import Family, PhantomSpec, make_phantom
 from minicube.scans import (
     NETWORK_SCHEME,
@@ -29,7 +30,6 @@ from minicube.scans import (
     scheme_of_reference,
 )
 from minicube.study.setting import CaseFacts, Setting
-from minicube.study.splits import fold_of_each
 from minicube.study.units import PHANTOM, REAL
 from minicube.training import find_labelled_cases
 from minicube.volumes import (

@@ -37,6 +37,7 @@ Augment = Callable[[NDArray[np.float32], NDArray[np.uint8], int], tuple[Tensor, 
 
 _IMAGES = "images"
 _MASKS = "labels and brain"
+_SECOND = 1 / 3  # of the samples that lack a sequence, the share that lacks another
 _ROTATION = np.pi / 8
 _SCALE = (-0.15, 0.2)
 # MONAI's own values blur by up to a voxel first and then add ten to thirty times the detail.
@@ -76,7 +77,7 @@ def augmentation(config: Augmentation, *, planar: bool = False) -> Augment:
         out = (stacked.movedim(1, -1) if planar else stacked[:, 0]) * masks[1]
         rng = np.random.default_rng(seed)
         if rng.random() < config.missing:
-            out[int(rng.integers(len(Sequence)))] = 0
+            out[rng.choice(len(Sequence), 1 + int(rng.random() < _SECOND), replace=False)] = 0
         return out.as_subclass(Tensor), masks[0].long()
 
     return augment

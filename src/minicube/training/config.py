@@ -81,7 +81,7 @@ class Augmentation(_Plain):
     sharpness: float = Field(0.0, ge=0, le=1, description="sharpened, each sequence")
     coarse: float = Field(0.1, ge=0, le=1, description="low resolution, each sequence")
     bias: float = Field(0.1, ge=0, le=1, description="smooth bias field, each sequence")
-    missing: float = Field(0.05, ge=0, le=1, description="one sequence left out")
+    missing: float = Field(0.05, ge=0, le=1, description="one sequence left out, or two")
 
     @classmethod
     def none(cls) -> Self:
@@ -283,7 +283,7 @@ class TrainingConfig(_Plain):
 
 
 def preset_names() -> list[str]:
-    """Configs that come with the package: the report's systems, repaired and as reported."""
+    """Configs that come with the package: the report's systems, in both settings, and its own."""
     return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 

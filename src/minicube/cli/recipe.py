@@ -1,0 +1,67 @@
+"""``minicube recipe``: the trainings that lead to shipped weights, and what each is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from minicube._errors import require
+from minicube.cli._shared import JsonOption, emit_json, progress, results
+from minicube.cli._training import TrainingDisplay
+
+__all__ = ["recipe"]
+
+
+def recipe(
+    file: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a TOML file.")],
+    data: Annotated[Path, typer.Option(help="Folder that the recipe's material lies in.")],
+    out: Annotated[Path, typer.Option(help="Folder for runs and results.")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Trainings to make, by how their names begin; again for more."),
+    ] = None,
+    table: Annotated[
+        bool, typer.Option("--table", help="Train nothing; judge what is done and print.")
+    ] = False,
+    json: JsonOption = None,
+) -> None:
+    """Make the trainings of a recipe; given again, go on where it was stopped.
+
+    Without --only that is all of them, which takes days on two cores: the shipped weights need
+    `--only shipped` alone.
+
+    Example: minicube recipe recipes/shipped.toml --data material/ --out runs/ --only shipped
+    """
+    require("Following a recipe", "train", "torch", "lightning_fabric", "monai", "scipy")
+    from minicube.recipe import Kitchen, Recipe, RecipeRequest, accuracy, follow
+
+    request = RecipeRequest(Recipe.read(file), data, out, tuple(only or ()))
+    with progress() as display:
+        shown = TrainingDisplay(display)
+        kitchen = Kitchen(request, shown.preparing) if table else follow(request, shown)
+        if not table:
+            return
+        task = display.add_task("judging", total=None, note="")
+        rows = accuracy(kitchen, judged=lambda name: display.update(task, note=name))
+    if json is not None:
+        emit_json(rows, json)
+    if json != "-":
+        _print(rows)
+
+
+def _print(rows: Mapping[str, Any]) -> None:
+    for row, seeds in rows.items():
+        for seed, parts in seeds.items():
+            for part in ("all", "low grade", "high grade"):
+                if part in parts:
+                    regions = parts[part]
+                    n = next(iter(regions.values()))["n"]
+                    dice = "  ".join(
+                        f"{region} {found['mean']:.3f} ({found['median']:.3f})"
+                        for region, found in regions.items()
+                    )
+                    results().print(f"{row}, seed {seed}, {part}, n = {n}: {dice}")
+    results().print("Dice, mean (median) over cases; a region neither has is 1, a false alarm 0.")

@@ -1,0 +1,90 @@
+"""A recipe as plain values, read from a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from minicube._errors import InputError
+from minicube.scans import LabelScheme
+from minicube.training import TrainingConfig
+
+__all__ = ["Recipe", "Simulated"]
+
+
+class _Plain(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Simulated(_Plain):
+    """What a training draws simulated cases from, and how often they change.
+
+    Args:
+        shapes: File of expert label maps, in the data folder.
+        patches: File of patches of real tumours, in the data folder.
+        leave_out: Table of the patients of whom nothing is used, in the data folder.
+        pool: Cases that are drawn from at a time.
+        every: Steps after which the oldest gives way to a new one.
+    """
+
+    shapes: str
+    patches: str
+    leave_out: str
+    pool: int = Field(24, ge=1)
+    every: int = Field(8, ge=1)
+
+
+class Recipe(_Plain):
+    """Trainings that lead to shipped weights, and those that show what each ingredient is worth.
+
+    Args:
+        cases: Folder of labelled real cases, in the data folder.
+        labels: Label scheme of their references, where the files do not say.
+        low_grade: Names of the cases of low grade, which are reported apart.
+        folds: Of the cross-validation over them, at least 2.
+        seeds: Each training is made once for each; the first leads to the shipped weights.
+        few: Numbers of real cases that are tried beside all.
+        phantoms: Scored along every training; the one thing that may be looked at to choose.
+        simulated: What simulated cases are drawn from.
+        stages: Trainings on simulated cases, by name; each goes on from the one before.
+        real: Training on real cases, which goes on from the last stage.
+    """
+
+    cases: str
+    labels: LabelScheme | None = None
+    low_grade: tuple[str, ...] = ()
+    folds: int = Field(4, ge=2)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=1000)], ...] = Field((0, 1), min_length=1)
+    few: tuple[Annotated[int, Field(ge=1)], ...] = (1, 4)
+    phantoms: int = Field(6, ge=1)
+    simulated: Simulated
+    stages: dict[str, TrainingConfig] = Field(min_length=1)
+    real: TrainingConfig
+
+    @model_validator(mode="after")
+    def _one_network(self) -> Self:
+        if any(c.network_config != self.real.network_config for c in self.stages.values()):
+            raise ValueError("all stages and the training on real cases are of one network")
+        if any(c.simulated != 1 for c in self.stages.values()):
+            raise ValueError("stages learn from simulated cases alone: simulated = 1")
+        return self
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a recipe from TOML.
+
+        Raises:
+            InputError: The file cannot be read, or a key or value is wrong.
+        """
+        try:
+            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        except ValidationError as error:
+            wrong = "; ".join(
+                f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors()
+            )
+            raise InputError(f"The recipe {path} is wrong.", found=wrong) from error
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} is not a readable TOML file.", found=str(error)) from error

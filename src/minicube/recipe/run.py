@@ -1,0 +1,221 @@
+"""Make a recipe's trainings, one after another; what is done already is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from minicube._errors import InputError
+from minicube._files import read_json, write_json
+from minicube.evaluation.splits import fold_of_each
+from minicube.phantom import PhantomSpec, make_phantom
+from minicube.recipe.plan import Recipe
+from minicube.recipe.trainings import Row, Training, trainings
+from minicube.scans import NETWORK_SCHEME, Tissue
+from minicube.simulator import Source, patients_of
+from minicube.training import (
+    Listener,
+    Material,
+    RunFolder,
+    SilentListener,
+    find_labelled_cases,
+    fit,
+)
+from minicube.training.data import prepare_cases
+from minicube.volumes import PREPARATION, StoredCase, open_stored, prepare, store_one
+from minicube.volumes.stream import Stream
+
+__all__ = ["Kitchen", "RecipeRequest", "follow"]
+
+_PHANTOM_SEED = 9001  # not one that anything else is made with
+
+
+@dataclass(frozen=True)
+class RecipeRequest:
+    """What to make, from what, and where.
+
+    Args:
+        recipe: The recipe.
+        data: Folder that its material lies in.
+        out: Where runs and results are kept.
+        only: Names of trainings, or what they begin with; empty makes all.
+    """
+
+    recipe: Recipe
+    data: Path
+    out: Path
+    only: tuple[str, ...] = ()
+
+
+class Kitchen:
+    """What the trainings of a recipe share: prepared cases, folds, files.
+
+    Args:
+        request: What is asked for.
+        prepared: Called with how many cases are prepared, and of how many.
+    """
+
+    def __init__(
+        self, request: RecipeRequest, prepared: Callable[[int, int], None] = lambda done, of: None
+    ) -> None:
+        self.request = request
+        self._prepared = prepared
+
+    @cached_property
+    def cases(self) -> Mapping[str, StoredCase]:
+        """The real cases by name, prepared."""
+        files = find_labelled_cases(self.request.data / self.request.recipe.cases)
+        done = 0
+
+        def counted(_: str) -> None:
+            nonlocal done
+            done += 1
+            self._prepared(done, len(files))
+
+        stored = prepare_cases(
+            files,
+            self.request.out / "prepared",
+            labels=self.request.recipe.labels,
+            done=counted,
+        )
+        return {case.identity: case for case in stored}
+
+    @cached_property
+    def phantoms(self) -> list[StoredCase]:
+        """The phantoms that every training is scored on along the way."""
+        home, spec = self.request.out / "phantoms", PhantomSpec(_PHANTOM_SEED)
+        found = []
+        for index in range(self.request.recipe.phantoms):
+            origin = {**PREPARATION, "phantom": f"{spec} {index}"}
+            name = f"{index:03d}"
+            stored = next(
+                (
+                    case
+                    for child in (home / name).glob("*")
+                    if (case := open_stored(home / name, child.name, origin)) is not None
+                ),
+                None,
+            )
+            if stored is None:
+                stored = store_one(prepare(make_phantom(spec, index)), home / name, origin)
+            found.append(stored)
+        return found
+
+    @cached_property
+    def folds(self) -> Mapping[str, int]:
+        """Of each real case the fold that it is judged in; kept in a file."""
+        path = self.request.out / "folds.json"
+        if path.exists():
+            kept: dict[str, int] = read_json(path)
+            if kept.keys() != self.cases.keys():
+                raise InputError(
+                    f"The real cases are not those that {path} was made for.",
+                    hint="bring them back, or begin in another folder",
+                )
+            return kept
+        enhancing = NETWORK_SCHEME.value_of(Tissue.ENHANCING)
+        tumours = []
+        for name, case in self.cases.items():
+            counts = np.bincount(case.labels.array.ravel(), minlength=len(NETWORK_SCHEME.values))
+            tumours.append((name, bool(counts[enhancing]), int(counts[1:].sum())))
+        dealt = fold_of_each(tumours, self.request.recipe.folds)
+        folds = {name: fold for name, fold in dealt.items() if fold is not None}
+        write_json(path, folds)
+        return folds
+
+    @cached_property
+    def trainings(self) -> Mapping[str, Training]:
+        """All trainings of the recipe by name."""
+        return trainings(self.request.recipe, self.folds)
+
+    def run_of(self, name: str) -> RunFolder:
+        """Where a training is kept."""
+        return RunFolder(self.request.out / name)
+
+    def wanted(self) -> list[Training]:
+        """The trainings that are asked for and those they go on from, in order.
+
+        Raises:
+            InputError: A name is none of a training.
+        """
+        only = self.request.only
+        if not only:
+            return [*self.trainings.values()]
+        for word in only:
+            if not any(name.startswith(word) for name in self.trainings):
+                raise InputError(
+                    f"The recipe has no training {word!r}.", expected=", ".join(self.trainings)
+                )
+        names = {name for name in self.trainings if name.startswith(only)}
+        for name in [*names]:
+            while name := self.trainings[name].start:
+                names.add(name)
+        return [training for name, training in self.trainings.items() if name in names]
+
+    def source(self, training: Training) -> Source:
+        """What a training's simulated cases are made by."""
+        simulated, data = self.request.recipe.simulated, self.request.data
+        has_shapes = training.row is not Row.NOTHING
+        has_patches = training.row is Row.PATCHES
+        return Source(
+            shapes=data / simulated.shapes if has_shapes else None,
+            patches=data / simulated.patches if has_patches else None,
+            leave_out=patients_of(data / simulated.leave_out),
+            seed=_stream_seed(training),
+        )
+
+
+def follow(request: RecipeRequest, listener: Listener | None = None) -> Kitchen:
+    """Make the trainings that are asked for; each goes on where it was stopped.
+
+    Raises:
+        InputError: The material cannot be used, or a run was begun with other settings.
+    """
+    heard = listener or SilentListener()
+    kitchen = Kitchen(request, heard.preparing)
+    for training in kitchen.wanted():
+        _make(kitchen, training, heard)
+    return kitchen
+
+
+def _make(kitchen: Kitchen, training: Training, heard: Listener) -> None:
+    run, simulated = kitchen.run_of(training.name), kitchen.request.recipe.simulated
+    if run.is_started() and run.read_config() != training.config:
+        raise InputError(
+            f"{run.path} was begun with other settings than the recipe's.",
+            hint="bring the recipe back, or begin in another folder",
+        )
+    if not run.is_started():
+        run.write_config(training.config)
+    start = kitchen.run_of(training.start).path if training.start else None
+    stream = Stream(
+        kitchen.source(training), run.path / "simulated", simulated.pool, simulated.every
+    )
+    with stream:
+        material = Material(
+            train=[kitchen.cases[name] for name in training.learns],
+            held_out=kitchen.phantoms,
+            source=_in_words(training),
+            stream=stream,
+        )
+        fit(run, training.config, material, start=start, listener=heard)
+
+
+def _in_words(training: Training) -> str:
+    made_with = {
+        Row.NOTHING: "made up from nothing real",
+        Row.SHAPES: "with expert tumour shapes",
+        Row.PATCHES: "with expert tumour shapes and patches of real tumours",
+    }[training.row]
+    real = f"{len(training.learns)} real cases and " if training.learns else ""
+    return f"{real}simulated cases {made_with}"
+
+
+def _stream_seed(training: Training) -> int:
+    """Another for each seed and for each training that goes on from another: no case twice."""
+    later = bool(training.start) + bool(training.learns)
+    return 10 * training.config.seed + later

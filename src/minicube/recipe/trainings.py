@@ -1,0 +1,108 @@
+"""Which trainings a recipe asks for, in the order they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+
+from minicube.recipe.plan import Recipe
+from minicube.training import TrainingConfig
+
+__all__ = ["SHIPPED", "Row", "Training", "trainings"]
+
+SHIPPED: Final = "shipped"
+"""Name of the training that the weights come from."""
+
+
+class Row(StrEnum):
+    """What simulated cases are made with; each has all that the one before has."""
+
+    NOTHING = "nothing-real"
+    SHAPES = "shapes"
+    PATCHES = "patches"
+
+
+@dataclass(frozen=True)
+class Training:
+    """One of a recipe's trainings.
+
+    Args:
+        name: Its run's place below the output folder.
+        row: What its simulated cases are made with.
+        config: Its settings, with the seed.
+        start: Name of the training that it goes on from; empty for one from scratch.
+        learns: Names of the real cases it learns from.
+        judged_on: Names of the real cases that neither it nor what it goes on from has seen.
+        table_row: Row of the accuracy table that it belongs to; empty for a stage on the way.
+    """
+
+    name: str
+    row: Row
+    config: TrainingConfig
+    start: str = ""
+    learns: tuple[str, ...] = ()
+    judged_on: tuple[str, ...] = ()
+    table_row: str = ""
+
+
+def trainings(recipe: Recipe, folds: Mapping[str, int]) -> dict[str, Training]:
+    """All trainings by name; each comes behind the one that it goes on from.
+
+    Args:
+        recipe: What is asked for.
+        folds: Of each real case the fold that it is judged in.
+    """
+    found: dict[str, Training] = {}
+    first, *others = recipe.seeds
+    for row in reversed(Row):
+        for seed in recipe.seeds:
+            found |= {t.name: t for t in _simulated(recipe, row, seed, tuple(folds))}
+    config = recipe.real.model_copy(update={"seed": first})
+    start = last_stage(recipe, Row.PATCHES, first)
+    found[SHIPPED] = Training(SHIPPED, Row.PATCHES, config, start, tuple(folds))
+    for count in (None, *reversed(recipe.few)):
+        for seed in (first, *others):
+            found |= {t.name: t for t in _real(recipe, folds, count, seed)}
+    return found
+
+
+def last_stage(recipe: Recipe, row: Row, seed: int) -> str:
+    """Name of the last training on simulated cases."""
+    return f"{row}/seed-{seed}/{[*recipe.stages][-1]}"
+
+
+def _simulated(
+    recipe: Recipe, row: Row, seed: int, judged_on: tuple[str, ...]
+) -> Iterator[Training]:
+    start = ""
+    for stage, config in recipe.stages.items():
+        name = f"{row}/seed-{seed}/{stage}"
+        seeded = config.model_copy(update={"seed": seed})
+        last = name == last_stage(recipe, row, seed)
+        table_row = row.value if last else ""
+        yield Training(name, row, seeded, start, (), judged_on if last else (), table_row)
+        start = name
+
+
+def _real(
+    recipe: Recipe, folds: Mapping[str, int], count: int | None, seed: int
+) -> Iterator[Training]:
+    table_row = "real-all" if count is None else f"real-{count}"
+    for fold in sorted(set(folds.values())):
+        known = sorted(name for name, at in folds.items() if at != fold)
+        if count is not None:
+            rng = np.random.default_rng((seed, fold, count))
+            known = sorted(rng.permutation(known)[:count].tolist())
+        yield Training(
+            name=f"{table_row}/fold-{fold}-seed-{seed}",
+            row=Row.PATCHES,
+            config=recipe.real.model_copy(update={"seed": seed}),
+            start=last_stage(recipe, Row.PATCHES, seed),
+            learns=tuple(known),
+            judged_on=tuple(sorted(name for name, at in folds.items() if at == fold)),
+            table_row=table_row,
+        )

@@ -1,0 +1,128 @@
+"""A recipe: nobody is judged on what was learnt, and a stopped one goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minicube._errors import InputError
+from minicube.recipe import SHIPPED, Kitchen, Recipe, RecipeRequest, accuracy, follow, trainings
+from minicube.scans import load_case
+from minicube.training import TrainingConfig, find_labelled_cases
+from small_cases import write_small_dataset
+
+ROOT = Path(__file__).parents[1]
+STAGE: dict[str, Any] = {
+    "network": "unet3d-fast",
+    "widths": [4, 4],
+    "window": [16, 16, 16],
+    "simulated": 1.0,
+    "steps": 2,
+    "validations": 1,
+}
+
+
+def small_recipe(**changes: Any) -> Recipe:
+    return Recipe.model_validate(
+        {
+            "cases": "cases",
+            "low_grade": ["small-000"],
+            "folds": 2,
+            "few": [1],
+            "phantoms": 1,
+            "simulated": {"shapes": "-", "patches": "-", "leave_out": "left_out.tsv", "pool": 1},
+            "stages": {"first": STAGE, "second": STAGE | {"steps": 1}},
+            "real": STAGE | {"simulated": 0.0},
+            **changes,
+        }
+    )
+
+
+def test_nobody_is_judged_on_what_a_training_or_one_before_it_has_seen() -> None:
+    recipe = Recipe.read(ROOT / "recipes" / "shipped.toml")
+    folds = {f"case-{i:02d}": i % recipe.folds for i in range(12)}
+    found = trainings(recipe, folds)
+    judged: dict[tuple[str, int], list[str]] = {}
+    for name, training in found.items():
+        seen: set[str] = set()
+        before = training
+        while True:
+            seen |= set(before.learns)
+            if not before.start:
+                break
+            assert [*found].index(before.start) < [*found].index(before.name)
+            before = found[before.start]
+        assert not seen & set(training.judged_on), name
+        if training.table_row:
+            row = (training.table_row, training.config.seed)
+            judged.setdefault(row, []).extend(training.judged_on)
+    assert len(judged) == len(recipe.seeds) * (3 + 1 + len(recipe.few))
+    assert all(sorted(cases) == sorted(folds) for cases in judged.values())
+    assert len(found["real-4/fold-1-seed-0"].learns) == 4
+    assert set(found[SHIPPED].learns) == set(folds)
+    assert not found[SHIPPED].judged_on
+
+
+def test_stages_learn_from_simulated_cases_alone(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="simulated = 1"):
+        small_recipe(stages={"first": STAGE | {"simulated": 0.5}})
+    with pytest.raises(ValueError, match="one network"):
+        small_recipe(real=STAGE | {"widths": [4, 8]})
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("folds = 1\ncases = 3\n")
+    with pytest.raises(InputError, match=r"folds: .*simulated: Field required") as caught:
+        Recipe.read(wrong)
+    assert "wrong.toml" in str(caught.value)
+
+
+def test_a_recipe_is_followed_judged_and_gone_on_with(tmp_path: Path) -> None:
+    write_small_dataset(tmp_path / "data" / "cases", 3)
+    (tmp_path / "data" / "left_out.tsv").write_text("case\tBraTS20 id\n")
+    only = ("nothing-real/seed-0",)
+    request = RecipeRequest(small_recipe(), tmp_path / "data", tmp_path / "out", only)
+    kitchen = follow(request)
+    runs = [kitchen.run_of(f"nothing-real/seed-0/{stage}") for stage in ("first", "second")]
+    weights = [(run.path / "weights.safetensors").read_bytes() for run in runs]
+    assert weights[0] != weights[1]
+    assert not (tmp_path / "out" / "patches").exists()
+
+    rows = accuracy(kitchen)
+    assert [*rows] == ["nothing-real"]
+    assert [*rows["nothing-real"]] == ["0"]
+    found = rows["nothing-real"]["0"]
+    assert {part: found[part]["WT"]["n"] for part in ("all", "low grade", "high grade")} == {
+        "all": 3,
+        "low grade": 1,
+        "high grade": 2,
+    }
+    wt = [dice["WT"] for dice in found["cases"].values()]
+    assert found["all"]["WT"]["mean"] == pytest.approx(np.mean(wt))
+
+    # Gone on with: nothing is made anew, other settings are refused, so are other cases.
+    follow(request)
+    assert [(run.path / "weights.safetensors").read_bytes() for run in runs] == weights
+    other = small_recipe(stages={"first": STAGE, "second": STAGE | {"steps": 3}})
+    with pytest.raises(InputError, match="other settings"):
+        follow(RecipeRequest(other, request.data, request.out, only))
+    write_small_dataset(tmp_path / "data" / "cases", 4)
+    with pytest.raises(InputError, match="not those"):
+        follow(RecipeRequest(small_recipe(), request.data, request.out, (SHIPPED,)))
+
+
+def test_unknown_trainings_are_refused_by_name(tmp_path: Path) -> None:
+    write_small_dataset(tmp_path / "cases", 2)
+    request = RecipeRequest(small_recipe(), tmp_path, tmp_path / "out", ("paches",))
+    with pytest.raises(InputError, match="no training 'paches'") as caught:
+        Kitchen(request).wanted()
+    assert "patches/seed-0/first" in str(caught.value)
+    cases = [load_case(files).identity for files in find_labelled_cases(tmp_path / "cases")]
+    assert sorted(Kitchen(request).folds) == cases
+
+
+def test_the_recipe_of_the_shipped_weights_makes_one_network() -> None:
+    recipe = Recipe.read(ROOT / "recipes" / "shipped.toml")
+    assert isinstance(recipe.real, TrainingConfig)
+    assert {c.network_config for c in recipe.stages.values()} == {recipe.real.network_config}
