@@ -66,6 +66,7 @@ class ModelDescription(BaseModel):
         spacing: Millimetres between voxel centres of the input.
         normalisation: How intensities are scaled.
         scheme: What the output channels after background stand for.
+        temperature: That logits are divided by before they become probabilities.
         trained_on: The training data in words.
         licence: Of the weights.
         minicube: Version that trained it.
@@ -92,6 +93,7 @@ class ModelDescription(BaseModel):
     spacing: float = Field(ge=1.0, le=1.0)
     normalisation: Intensities
     scheme: Literal["decathlon"]
+    temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
     trained_on: str
     licence: str
     minicube: str

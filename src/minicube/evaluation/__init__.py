@@ -10,6 +10,7 @@ from minicube.evaluation.lesions import (
     LesionScore,
     lesion_scores,
 )
+from minicube.evaluation.reliability import Reliability, region_reliability, reliability
 from minicube.evaluation.scores import CaseScores, Score, evaluate_case
 from minicube.evaluation.statistics import Interval, PairedTest, compare, holm, interval
 from minicube.evaluation.summary import (
@@ -40,6 +41,7 @@ from minicube.evaluation.tables import (
     summary_table,
     surfaces_table,
 )
+from minicube.evaluation.temperature import LogitSample, fit_temperature, sample_logits
 
 __all__ = [
     "BRATS2023_LESIONS",
@@ -58,7 +60,9 @@ __all__ = [
     "LesionRule",
     "LesionScore",
     "LesionSummary",
+    "LogitSample",
     "PairedTest",
+    "Reliability",
     "Score",
     "ScoreSummary",
     "Spread",
@@ -75,12 +79,16 @@ __all__ = [
     "distances_table",
     "evaluate_case",
     "evaluate_files",
+    "fit_temperature",
     "holm",
     "interval",
     "lesion_scores",
     "lesions_table",
     "mask_distances",
+    "region_reliability",
     "regions_table",
+    "reliability",
+    "sample_logits",
     "summarise",
     "summary_table",
     "surface_distances",
