@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +16,12 @@ from hypothesis import strategies as st
 from minicube import InputError
 from minicube.engines import EngineName
 from minicube.engines.calibration import Calibration, calibrated
-from minicube.inference import shipped_model
+from minicube.inference import MemoryPlan, shipped_model
 from minicube.phantom import PhantomSpec, make_phantom
 from minicube.planning import parse_memory
 from minicube.planning.guard import Guarded, run_within
 from minicube.scans import Layout, write_case
+from minicube.volumes import Box, Frame
 
 MB = 2**20
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's tables are Linux's")
@@ -86,10 +89,15 @@ def takes() -> Calibration:
 
 
 def _segment(
-    case: Path, out: Path, budget: int, script: str | None = None, engine: str = "auto"
+    case: Path,
+    out: Path,
+    budget: int,
+    script: str | None = None,
+    engine: str = "auto",
+    more: Sequence[str] = (),
 ) -> Guarded:
     program = ["-m", "minicube"] if script is None else ["-c", script]
-    words = ["segment", str(case), "-o", str(out), "--memory", f"{budget // MB}MB", "--json"]
+    words = ["segment", str(case), "-o", str(out), "--memory", f"{budget // MB}MB", *more, "--json"]
     return run_within([sys.executable, *program, *words, "--engine", engine], budget)
 
 
@@ -112,6 +120,26 @@ def test_a_case_stays_within_its_budget(
     assert memory["overhead"] > 1  # it did have to cut
     assert memory["peak_bytes"] <= memory["predicted_bytes"] <= budget
     assert memory["predicted_bytes"] <= 1.15 * memory["peak_bytes"]
+
+
+@LINUX
+def test_maps_are_counted_too(case: Path, takes: Calibration, tmp_path: Path) -> None:
+    budget = takes.base + 300 * MB
+    maps = ["--probabilities", str(tmp_path), "--uncertainty", str(tmp_path / "uncertain.nii.gz")]
+    done = _segment(case, tmp_path / "seg.nii.gz", budget, more=maps)
+    assert done.code == 0, done.errors
+    assert len(list(tmp_path.glob("*.nii.gz"))) == 5
+    memory = json.loads(done.output)["memory"]
+    assert done.peak <= memory["predicted_bytes"] <= budget
+
+
+def test_maps_that_do_not_fit_are_refused() -> None:
+    frame = Frame((200, 200, 200), (300, 300, 300), Box((0, 0, 0), (100, 100, 100)))
+    plan = MemoryPlan(None, 20 << 30, 5, 1.0, 1.0).with_maps(frame)
+    assert plan.predicted >= 300**3 * 4 + 200**3 * 8
+    with pytest.raises(InputError, match="too little") as refused:
+        replace(plan, budget=plan.predicted - 1).with_maps(frame)
+    assert "maps" in refused.value.expected
 
 
 @LINUX

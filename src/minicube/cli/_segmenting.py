@@ -28,21 +28,24 @@ class Target:
         out: Label map to write.
         report: HTML page to write, if any.
         probabilities: Folder of probability maps, if any.
+        uncertainty: Map of uncertainty to write, if any.
     """
 
     case: CaseFiles
     out: Path
     report: Path | None
     probabilities: Path | None
+    uncertainty: Path | None
 
     @property
     def outputs(self) -> list[Path]:
         """Every file that is written, but for the one beside the label map."""
         from minicube.inference import probability_files
 
-        paths = [self.out] + ([] if self.report is None else [self.report])
+        paths = [p for p in (self.out, self.report, self.uncertainty) if p is not None]
         if self.probabilities is not None:
-            paths += probability_files(self.probabilities, self.case.identity).values()
+            case = self.case
+            paths += probability_files(self.probabilities, case.identity, case.sequences).values()
         return paths
 
 
@@ -70,15 +73,21 @@ def cases_of(source: Path | None, named: dict[str, Path]) -> list[CaseFiles]:
 
 
 def targets_of(
-    cases: Sequence[CaseFiles], out: Path, report: Path | None, probabilities: Path | None
+    cases: Sequence[CaseFiles],
+    out: Path,
+    report: Path | None,
+    probabilities: Path | None,
+    uncertainty: Path | None,
 ) -> list[Target]:
     """Where each case's results go: ``out`` itself for one case, inside it for several.
+
+    So do ``report`` and ``uncertainty``; ``probabilities`` is a folder always.
 
     Raises:
         InputError: Several cases were to go into one file.
     """
     if len(cases) == 1 and out.name.endswith((".nii", ".nii.gz")):
-        return [Target(cases[0], out, report, probabilities)]
+        return [Target(cases[0], out, report, probabilities, uncertainty)]
     if out.is_file() or out.suffix in (".nii", ".gz"):
         raise InputError(
             f"{len(cases)} cases were found, but {out} is one file.",
@@ -90,6 +99,7 @@ def targets_of(
             out / f"{case.identity}_seg.nii.gz",
             None if report is None else report / f"{case.identity}.html",
             probabilities,
+            None if uncertainty is None else uncertainty / f"{case.identity}_uncertainty.nii.gz",
         )
         for case in cases
     ]
@@ -206,6 +216,8 @@ class Work:
         result.save(target.out, scheme=scheme, overwrite=overwrite)
         if target.probabilities is not None:
             result.save_probabilities(target.probabilities, overwrite=overwrite)
+        if target.uncertainty is not None:
+            result.save_uncertainty(target.uncertainty, overwrite=overwrite)
         if target.report is not None:
             _write_report(target.report, result, scheme, overwrite=overwrite)
         made = Made(
@@ -218,13 +230,17 @@ class Work:
         return self._row(target, made) | {"memory": _memory(result)}
 
     def _row(self, target: Target, made: Made) -> dict[str, Any]:
-        scheme = self._request.scheme
+        from minicube.scans import absent_from, undeterminable
+
+        scheme, present = self._request.scheme, target.case.sequences
         return {
             "case": target.case.identity,
             "output": str(target.out),
             "label_scheme": scheme.value,
             "labels": {str(value): tissue.value for value, tissue in scheme.tissues.items()},
             "volumes_ml": made.volumes_ml,
+            "absent_sequences": [sequence.value for sequence in absent_from(present)],
+            "not_determinable": [region.value for region in undeterminable(present)],
             "model": " + ".join(model.description.name for model in self._models),
             "seconds": made.seconds,
             "memory": None,

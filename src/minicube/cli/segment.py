@@ -57,6 +57,10 @@ ProbabilitiesOption = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="Where to write maps of the probability of WT, TC, ET."),
 ]
+UncertaintyOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Map of uncertainty to write; a folder for several cases."),
+]
 TtaOption = Annotated[
     bool, typer.Option("--tta", help="Mean with the head mirrored left to right; twice the time.")
 ]
@@ -97,6 +101,7 @@ def segment(
     ] = "brats2023",
     report: ReportOption = None,
     probabilities: ProbabilitiesOption = None,
+    uncertainty: UncertaintyOption = None,
     tta: TtaOption = False,
     largest: LargestOption = False,
     drop_below: DropBelowOption = 0.0,
@@ -113,13 +118,15 @@ def segment(
 ) -> None:
     """Segment one case, or a folder of cases, which goes on where it was stopped.
 
+    A sequence may be missing, which is a warning; T1 without contrast alone is too little.
+
     Example: minicube segment patient_07/ -o patient_07_seg.nii.gz --report patient_07.html
     """
     if out is None:
         raise InputError("Where to write is missing.", hint="add -o OUT.nii.gz")
     files = {"t1n": t1, "t1c": t1ce, "t2w": t2, "t2f": flair}
     cases = cases_of(source, {name: path for name, path in files.items() if path is not None})
-    targets = targets_of(cases, out, report, probabilities)
+    targets = targets_of(cases, out, report, probabilities, uncertainty)
     if no_clobber and len(targets) == 1:
         refuse_existing(targets[0].outputs)
     if jobs > 1 and memory is not None:
@@ -144,6 +151,7 @@ def segment(
         refinements=Refinements(
             tta,
             probabilities is not None,
+            uncertainty is not None,
             PostProcessing(largest, drop_below, fill_holes, least_enhancing),
         ),
         jobs=min(jobs, len(targets)),
@@ -218,7 +226,7 @@ def _tell(rows: list[dict[str, Any]]) -> None:
     found = [row for row in rows if "error" not in row]
     for row in found:
         ml = row["volumes_ml"]
-        regions = (f"{ml[name]:.1f}" for name in ("WT", "TC", "ET"))
+        regions = (_millilitres(ml[name]) for name in ("WT", "TC", "ET"))
         table.add_row(row["case"], *regions, f"{row['seconds']:.1f}", row["output"])
     if found:
         results().print(table)
@@ -234,3 +242,7 @@ def _tell(rows: list[dict[str, Any]]) -> None:
         console().print(f"{row['case']}: {row['error']}", style="red", markup=False)
     if failed:
         console().print(f"{len(failed)} of {len(rows)} cases failed", style="red")
+
+
+def _millilitres(value: float | None) -> str:
+    return "not determinable" if value is None else f"{value:.1f}"

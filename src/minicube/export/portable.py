@@ -31,7 +31,7 @@ from minicube.export.graph import cut_points, half_precision, onnx_graph
 from minicube.export.int8 import calibration_box, quantised
 from minicube.networks import Network, cost_of
 from minicube.planning import NetworkCost
-from minicube.scans import CaseFiles, LabelMap, LabelScheme, load_case
+from minicube.scans import CaseFiles, LabelMap, LabelScheme, check_complete, load_case
 from minicube.volumes import Prepared, prepare
 
 __all__ = ["ExportRequest", "Exported", "export_model"]
@@ -194,6 +194,7 @@ def _calibration_windows(
 def _labelled(request: ExportRequest) -> Iterator[tuple[Prepared, LabelMap]]:
     """The cases, made ready one after the other, and their references."""
     for files in request.cases:
+        check_complete(files.identity, files.sequences, "to hold an exported model against")
         case = load_case(files, labels=request.labels)
         ready = prepare(case, denoise=request.model.description.denoise)
         if ready.labels is None:

@@ -12,15 +12,8 @@ from minicube.inference.cohort import (
 from minicube.inference.memory import MemoryPlan, Needs, plan_ahead
 from minicube.inference.postprocess import PostProcessing, postprocess
 from minicube.inference.resume import Made, keep_made, made_before, origin_of_segmentation
-from minicube.inference.segment import (
-    Limits,
-    Refinements,
-    Segmentation,
-    Segmenter,
-    probability_files,
-    segment,
-    shipped_model,
-)
+from minicube.inference.segment import Limits, Refinements, Segmenter, segment, shipped_model
+from minicube.inference.segmentation import Segmentation, probability_files
 
 __all__ = [
     "VOLUMES",

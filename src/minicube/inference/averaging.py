@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicube.engines import Cut, Engine, HeldImages, keep_likeliest, volume_answers
 from minicube.planning import Partition
-from minicube.scans import NETWORK_SCHEME, LabelMap, Region
+from minicube.scans import NETWORK_SCHEME, LabelMap, Region, Tissue
 from minicube.volumes import Box, Frame, Shape, resample
 
 __all__ = ["CLASSES", "Probabilities", "ProbabilitySum", "Run"]
 
 CLASSES = len(NETWORK_SCHEME.values)
+_LEAST = np.float32(np.finfo(np.float32).tiny)  # p ln p of 0 is 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +28,14 @@ class Run:
         images: ``(sequence, x, y, z)`` as it wants them.
         cut: How the volume is cut.
         mirrored: Show it the head with left and right exchanged, and turn its answer back.
+        temperature: That its logits are divided by before they become probabilities.
     """
 
     engine: Engine
     images: NDArray[np.float32]
     cut: Cut | Partition | None
     mirrored: bool = False
+    temperature: float = 1.0
 
 
 class ProbabilitySum:
@@ -58,7 +62,7 @@ class ProbabilitySum:
         total, seen = self._sum[:, way], labels[way]
         for box, logits in volume_answers(run.engine, _Turned(run.images[:, way]), run.cut):
             x, y, z = box.slices
-            _add_softmax(logits, total[:, x, y, z])
+            _add_softmax(logits, run.temperature, total[:, x, y, z])
             keep_likeliest(logits, seen[x, y, z])
         self._runs += 1
         return LabelMap(labels, NETWORK_SCHEME)
@@ -77,10 +81,19 @@ class Probabilities:
         array: ``(class, x, y, z)`` on the box of ``frame``, in the order of
             :data:`NETWORK_SCHEME`; they sum up to 1.
         frame: The way back to the case's grid.
+        classes: How many are told apart.
     """
 
     array: NDArray[np.float32]
     frame: Frame
+    classes: int = CLASSES
+
+    def without_enhancement(self) -> Probabilities:
+        """The same where enhancing tumour cannot be told: its share is core's; in place."""
+        core, enhancing = map(NETWORK_SCHEME.value_of, (Tissue.CORE, Tissue.ENHANCING))
+        self.array[core] += self.array[enhancing]
+        self.array[enhancing] = 0
+        return replace(self, classes=self.classes - 1)
 
     def likeliest(self) -> LabelMap:
         """Labels on the box of the frame."""
@@ -100,6 +113,24 @@ class Probabilities:
         np.minimum(inside, 1, out=inside)
         return resample(whole, self.frame.case_shape)
 
+    def uncertainty(self) -> NDArray[np.float32]:
+        """Entropy of the class probabilities over that of an even guess, on the case's grid.
+
+        −Σ p ln p / ln K for K classes that are told apart: 0 where one class has it all, 1 where
+        all have the same. ``(x, y, z)`` in [0, 1], RAS+; interpolated as :meth:`of` is.
+
+        Reference: Shannon, "A Mathematical Theory of Communication", Bell System Technical
+        Journal 27 (1948) 379–423, § 6; of a segmentation: Mehrtash et al., arXiv:1911.13273.
+        """
+        whole = np.zeros(self.frame.network_shape, np.float32)
+        inside = whole[self.frame.box.slices]
+        for x in range(self.array.shape[1]):  # by planes: nothing of the volume's size is made
+            for share in self.array[:, x]:
+                inside[x] -= share * np.log(np.maximum(share, _LEAST))
+        inside /= np.float32(math.log(self.classes))
+        np.clip(inside, 0, 1, out=inside)
+        return resample(whole, self.frame.case_shape)
+
 
 @dataclass(frozen=True, eq=False)
 class _Turned(HeldImages):
@@ -109,10 +140,12 @@ class _Turned(HeldImages):
         return np.ascontiguousarray(super().read(box))
 
 
-def _add_softmax(logits: NDArray[np.float32], total: NDArray[np.float32]) -> None:
+def _add_softmax(
+    logits: NDArray[np.float32], temperature: float, total: NDArray[np.float32]
+) -> None:
     if not logits.any():
         total[0] += 1
         return
     for x in range(logits.shape[1]):  # by planes: nothing of the volume's size is made
-        shares = np.exp(logits[:, x] - logits[:, x].max(axis=0))
+        shares = np.exp((logits[:, x] - logits[:, x].max(axis=0)) / np.float32(temperature))
         total[:, x] += shares / shares.sum(axis=0)

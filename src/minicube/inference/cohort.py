@@ -27,6 +27,7 @@ VOLUMES: Final = "volumes.csv"
 _ML: Final = {f"{region.value}_ml": region.value for region in Region} | {
     f"{tissue.name.lower()}_ml": tissue.value for tissue in NETWORK_SCHEME.tissues.values()
 }
+_SPACED: Final = ("absent_sequences", "not_determinable")
 _log = logging.getLogger(__name__)
 
 
@@ -110,22 +111,24 @@ def write_volumes(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
     Args:
         path: The file.
-        rows: Each with ``case``; of what was segmented also ``volumes_ml`` by region and tissue,
-            ``seconds`` and ``warnings``; of what failed ``error``.
+        rows: Each with ``case``; of what was segmented also ``volumes_ml`` by region and tissue
+            (None leaves a cell empty), ``absent_sequences``, ``not_determinable``, ``seconds``
+            and ``warnings``; of what failed ``error``.
 
     Raises:
         InputError: The file cannot be written.
     """
-    heading = ["case", *_ML, "seconds", "warnings", "error"]
+    heading = ["case", *_ML, *_SPACED, "seconds", "warnings", "error"]
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, heading, lineterminator="\n", extrasaction="ignore")
         table.writeheader()
         for row in rows:
             ml = row.get("volumes_ml", {})
             volumes = {column: ml.get(name, "") for column, name in _ML.items()}
+            spaced = {column: " ".join(row.get(column, ())) for column in _SPACED}
             warnings = "; ".join(row.get("warnings", ()))
             error = " ".join(row.get("error", "").split())
-            table.writerow({**row, **volumes, "warnings": warnings, "error": error})
+            table.writerow({**row, **volumes, **spaced, "warnings": warnings, "error": error})
 
 
 def _through(item: Item, stages: Stages[Item, Loaded, Found, Result]) -> Result:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from minicube._errors import InputError
@@ -18,13 +18,14 @@ from minicube.planning import (
     least_bytes,
     plan_partition,
 )
-from minicube.volumes import Shape
+from minicube.volumes import Frame, Shape
 
 __all__ = ["MemoryPlan", "Needs", "check_preparation", "plan_ahead", "plan_case"]
 
 
 _FLOAT = 4
 _MASKS = 2  # bytes a voxel: the brain, on the scan's grid and on the network's
+_MAP = 8  # bytes a voxel of the scan, while a map of probabilities is written
 _PREPARING = 16  # bytes a voxel of the scan, while it is prepared
 _SLACK = 1.03  # of all that is held: pages, small blocks, what Python does meanwhile
 _SPREAD = 24 << 20  # what one run held more than another, at the most
@@ -47,6 +48,23 @@ class MemoryPlan:
     predicted: int
     overhead: float
     seconds: float
+
+    def with_maps(self, frame: Frame) -> MemoryPlan:
+        """The same where maps of probabilities are written afterwards, one after another.
+
+        Called when all but the network is already in memory.
+
+        Args:
+            frame: Of the prepared case.
+
+        Raises:
+            InputError: The budget is too little for that.
+        """
+        made = math.prod(frame.network_shape) * _FLOAT + math.prod(frame.case_shape) * _MAP
+        writing = int(((resident_memory() or 0) + made + _SPREAD) * _SLACK)
+        if writing > self.budget:
+            raise _too_small(self.budget, writing, "maps of probabilities are to be written")
+        return replace(self, predicted=max(self.predicted, writing))
 
     def in_words(self) -> str:
         """For people."""

@@ -24,14 +24,14 @@ class Made(BaseModel):
     """What a cohort's table says of a case that was segmented.
 
     Args:
-        volumes_ml: Millilitres of each region and tissue.
+        volumes_ml: Millilitres of each region and tissue; None where not determinable.
         seconds: Time it took.
         warnings: Remarks that a user should see.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    volumes_ml: dict[str, float]
+    volumes_ml: dict[str, float | None]
     seconds: float
     warnings: list[str]
 

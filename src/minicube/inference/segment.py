@@ -27,111 +27,18 @@ from minicube.engines.calibration import Calibration, calibrated
 from minicube.inference.averaging import CLASSES, Probabilities, ProbabilitySum, Run
 from minicube.inference.memory import MemoryPlan, Needs, check_preparation, plan_case
 from minicube.inference.postprocess import PostProcessing, postprocess
+from minicube.inference.segmentation import Segmentation, voxel_ml
 from minicube.planning import in_words
-from minicube.scans import (
-    Case,
-    LabelMap,
-    LabelScheme,
-    Region,
-    Tissue,
-    write_label_map,
-    write_probability_map,
-)
+from minicube.scans import Case, LabelMap, undeterminable, without_enhancement
 from minicube.volumes import Prepared, Shape, prepare, restore
 
 __all__ = [
     "Limits",
     "Refinements",
-    "Segmentation",
     "Segmenter",
-    "probability_files",
     "segment",
     "shipped_model",
 ]
-
-DEFAULT_SCHEME = LabelScheme.BRATS2023
-
-
-@dataclass(frozen=True, eq=False)
-class Segmentation:
-    """The labels found in a case.
-
-    Args:
-        case: What was segmented.
-        labels: On the case's RAS+ grid.
-        models: What segmented it; of several, the mean of their probabilities did.
-        seconds: Time it took, preparation included, reading and writing not.
-        plan: How it was kept within a memory budget, where there was one.
-        probabilities: Before post-processing, where they were asked for.
-    """
-
-    case: Case
-    labels: LabelMap
-    models: tuple[Model, ...]
-    seconds: float
-    plan: MemoryPlan | None = None
-    probabilities: Probabilities | None = None
-
-    def save(
-        self,
-        path: Path | str,
-        *,
-        scheme: LabelScheme = DEFAULT_SCHEME,
-        overwrite: bool = True,
-    ) -> Path:
-        """Write the labels in the geometry of the input, with their scheme stated.
-
-        Args:
-            path: Ends in ``.nii`` or ``.nii.gz``.
-            scheme: What the values in the file shall mean.
-            overwrite: False refuses to replace an existing file.
-
-        Raises:
-            InputError: The file cannot be written.
-        """
-        labels = self.labels.to(scheme)
-        geometry = self.case.geometry
-        on_file = LabelMap(geometry.from_ras(labels.array), scheme)
-        write_label_map(Path(path), on_file, geometry, overwrite=overwrite)
-        return Path(path)
-
-    def save_probabilities(self, folder: Path | str, *, overwrite: bool = True) -> list[Path]:
-        """Write a map of each region's probability in the geometry of the input.
-
-        Args:
-            folder: The files are named as :func:`probability_files` says.
-            overwrite: False refuses to replace an existing file.
-
-        Raises:
-            InputError: They were not asked for, or a file cannot be written.
-        """
-        if self.probabilities is None:
-            raise InputError("Probabilities were not kept.", hint="ask for them: Refinements")
-        files = probability_files(Path(folder), self.case.identity)
-        geometry = self.case.geometry
-        for region, path in files.items():
-            array = geometry.from_ras(self.probabilities.of(region))
-            write_probability_map(path, array, geometry, overwrite=overwrite)
-        return list(files.values())
-
-    @property
-    def voxel_ml(self) -> float:
-        """Volume of one voxel, millilitres."""
-        return _voxel_ml(self.case)
-
-    @property
-    def volumes_ml(self) -> dict[str, float]:
-        """Millilitres of each tissue found and of the regions WT, TC, ET."""
-        voxels = self.labels.array.ravel(order="K")
-        counts = np.bincount(voxels[voxels > 0], minlength=256)
-        found: dict[Tissue | Region, float] = {
-            tissue: float(counts[value]) * self.voxel_ml
-            for value, tissue in self.labels.scheme.tissues.items()
-        }
-        for region in Region:
-            values = list(self.labels.scheme.region_values(region))
-            found[region] = float(counts[values].sum()) * self.voxel_ml
-        return {name.value: round(ml, 3) for name, ml in found.items()}
 
 
 @dataclass(frozen=True)
@@ -156,12 +63,19 @@ class Refinements:
     Args:
         mirror: Take the mean with the head that has left and right exchanged.
         probabilities: Keep the probabilities.
+        uncertainty: Keep what the map of uncertainty is made of, which is the same.
         post: Steps after the network.
     """
 
     mirror: bool = False
     probabilities: bool = False
+    uncertainty: bool = False
     post: PostProcessing = field(default_factory=PostProcessing)
+
+    @property
+    def keeps_probabilities(self) -> bool:
+        """Whether probabilities outlast the run."""
+        return self.probabilities or self.uncertainty
 
 
 class Segmenter:
@@ -215,14 +129,16 @@ class Segmenter:
         prepared = prepare(_without_reference(case), denoise=denoise)
         found, plan, probabilities = self._run(prepared, planned)
         labels = restore(found, prepared.frame)
-        labels = postprocess(labels, _voxel_ml(case), self._refine.post)
+        if undeterminable(case.images):
+            labels = without_enhancement(labels)
+        labels = postprocess(labels, voxel_ml(case), self._refine.post)
         seconds = time.perf_counter() - began
         return Segmentation(case, labels, self.models, seconds, plan, probabilities)
 
     @property
     def _averages(self) -> bool:
         refine = self._refine
-        return len(self.models) > 1 or refine.mirror or refine.probabilities
+        return len(self.models) > 1 or refine.mirror or refine.keeps_probabilities
 
     def _run(
         self, prepared: Prepared, planned: Callable[[MemoryPlan], None] | None
@@ -237,12 +153,15 @@ class Segmenter:
                 member.engine,
                 images[member.description.normalisation],
                 member.description.cut if plan is None else plan.cut,
+                temperature=member.description.temperature,
             )
             for member, plan in zip(self._members, plans, strict=True)
         ]
         if self._refine.mirror:
             runs += [replace(run, mirrored=True) for run in runs]
         plan = _together([plan for plan in plans if plan is not None], len(runs))
+        if plan is not None and self._refine.keeps_probabilities:
+            plan = plan.with_maps(prepared.frame)
         if plan is not None and planned is not None:
             planned(plan)
         if total is None:
@@ -252,7 +171,11 @@ class Segmenter:
         found = Probabilities(total.mean(), prepared.frame)
         if len(runs) > 1:
             labels = found.likeliest()
-        return labels, plan, found if self._refine.probabilities else None
+        if not self._refine.keeps_probabilities:
+            return labels, plan, None
+        if undeterminable(prepared.present):
+            found = found.without_enhancement()
+        return labels, plan, found
 
     def _check_preparation(self, shape: Shape) -> None:
         for member in self._members:
@@ -317,16 +240,6 @@ def segment(case: Case, model: Path | str | None = None) -> Segmentation:
     return Segmenter(None if model is None else load_model(Path(model))).segment(case)
 
 
-def probability_files(folder: Path, identity: str) -> dict[Region, Path]:
-    """Where the probabilities of a case are written.
-
-    Args:
-        folder: Of the maps.
-        identity: Name of the case.
-    """
-    return {region: folder / f"{identity}_{region.value}.nii.gz" for region in Region}
-
-
 def shipped_model() -> Model:
     """The model inside the package."""
     return load_model(Path(__file__).parents[1] / "weights" / "provisional")
@@ -343,10 +256,6 @@ def _check_any_fits(memory: int, takes: Calibration) -> None:
 def _without_reference(case: Case) -> Case:
     """A reference that came along is not the network's business, nor its resampling's cost."""
     return Case(case.identity, case.images, case.geometry, case.brain)
-
-
-def _voxel_ml(case: Case) -> float:
-    return float(np.prod(case.spacing)) / 1000
 
 
 def _bytes_of(channels: int, shape: Shape) -> int:

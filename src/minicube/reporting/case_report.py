@@ -11,15 +11,15 @@ from markupsafe import Markup
 
 from minicube.reporting.colours import as_hex
 from minicube.reporting.html import page, picture_source
-from minicube.reporting.planes import Panel, View, render_planes, view_of
-from minicube.scans import Case, LabelMap, Region, Sequence
+from minicube.reporting.planes import Panel, View, most_telling, render_planes, view_of
+from minicube.scans import Case, LabelMap, Region, Sequence, Tissue, undeterminable
 
 if TYPE_CHECKING:
     from minicube.evaluation import CaseScores
 
 __all__ = ["case_report"]
 
-_SHOWN = (Sequence.T2F, Sequence.T1C)
+_SHOWN = 2  # sequences in all planes, with and without labels
 
 
 @dataclass(frozen=True)
@@ -50,26 +50,33 @@ def case_report(
         One HTML page that needs no other file.
     """
     view = view_of(case, labels)
+    shown = most_telling(case)[:_SHOWN]
     return page(
         "case.html.j2",
         identity=case.identity,
         warnings=case.warnings,
         overview=_overview(case, view),
-        sequences=[_sequence(case, labels, scores, sequence, view) for sequence in _SHOWN],
+        sequences=[_sequence(case, labels, scores, sequence, view) for sequence in shown],
         tissues=_tissues(case, labels),
         regions=_regions(case, labels),
         scheme=labels.scheme,
         score_rows=[] if scores is None else _score_rows(scores),
         score_notes=() if scores is None else (scores.policy.words(), *scores.notes),
-        facts={**provenance, "grid": _grid(case), "label scheme": labels.scheme.value},
+        facts={
+            **provenance,
+            "sequences": _sequences(case),
+            "grid": _grid(case),
+            "label scheme": labels.scheme.value,
+        },
     )
 
 
 def _overview(case: Case, view: View) -> list[_Picture]:
-    """The four sequences in the axial plane."""
+    """The sequences that are there, in the axial plane."""
     return [
         _picture(render_planes(case, None, sequence=sequence, view=view)[0], sequence.label, "")
         for sequence in Sequence
+        if sequence in case.images
     ]
 
 
@@ -96,24 +103,28 @@ def _picture(panel: Panel, caption: str, layer: str) -> _Picture:
 
 def _tissues(case: Case, labels: LabelMap) -> list[dict[str, Any]]:
     counts = np.bincount(labels.array.ravel(order="K"), minlength=256)
+    unknown = {Tissue.ENHANCING} if undeterminable(case.images) else set()
     return [
         {
             "colour": as_hex(tissue),
             "name": tissue.value,
             "value": value,
-            "ml": float(counts[value]) * _voxel_ml(case),
+            "ml": None if tissue in unknown else float(counts[value]) * _voxel_ml(case),
         }
         for value, tissue in labels.scheme.tissues.items()
     ]
 
 
 def _regions(case: Case, labels: LabelMap) -> list[dict[str, Any]]:
+    unknown = undeterminable(case.images)
+
+    def millilitres(region: Region) -> float | None:
+        if region in unknown:
+            return None
+        return int(np.count_nonzero(labels.region(region))) * _voxel_ml(case)
+
     return [
-        {
-            "name": region.value,
-            "title": region.title,
-            "ml": int(np.count_nonzero(labels.region(region))) * _voxel_ml(case),
-        }
+        {"name": region.value, "title": region.title, "ml": millilitres(region)}
         for region in Region
     ]
 
@@ -125,6 +136,12 @@ def _score_rows(scores: CaseScores) -> list[dict[str, Any]]:
         {"name": name, "score": score, "counts": score.counts}
         for name, score in {**regions, **classes}.items()
     ]
+
+
+def _sequences(case: Case) -> str:
+    there = ", ".join(sequence.label for sequence in Sequence if sequence in case.images)
+    absent = ", ".join(sequence.label for sequence in case.absent)
+    return f"{there}; absent: {absent}" if absent else there
 
 
 def _grid(case: Case) -> str:

@@ -62,5 +62,7 @@ def _ratio(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _millilitres(value: float) -> str:
+def _millilitres(value: float | None) -> str:
+    if value is None:
+        return "not determinable"
     return f"{value:.2f}" if value < 10 else f"{value:.1f}"

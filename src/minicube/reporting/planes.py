@@ -23,6 +23,7 @@ __all__ = [
     "View",
     "contact_sheet",
     "font_of",
+    "most_telling",
     "overlay",
     "render_planes",
     "view_of",
@@ -89,11 +90,17 @@ def view_of(case: Case, labels: LabelMap | None, *, longest: int = _LONGEST) -> 
     return View((x, y, z), (box[0], box[1], box[2]), max(sizes) / longest)
 
 
+def most_telling(case: Case) -> list[Sequence]:
+    """Return the sequences that are there, those that show most of a tumour first."""
+    order = (Sequence.T2F, Sequence.T1C, Sequence.T2W, Sequence.T1N)
+    return [sequence for sequence in order if sequence in case.images]
+
+
 def render_planes(
     case: Case,
     labels: LabelMap | None,
     *,
-    sequence: Sequence = Sequence.T2F,
+    sequence: Sequence | None = None,
     view: View | None = None,
 ) -> list[Panel]:
     """Draw the axial, coronal and sagittal slice at the tumour's largest extent.
@@ -101,13 +108,14 @@ def render_planes(
     Args:
         case: In RAS+.
         labels: On the case's grid, drawn over the scan; None shows the scan alone.
-        sequence: Which of the four to show.
+        sequence: Which one to show; by default the first of :func:`most_telling`.
         view: From :func:`view_of`, to show the same slices with and without labels.
 
     Returns:
         Three panels, axial, coronal, sagittal.
     """
     view = view or view_of(case, labels)
+    sequence = sequence or most_telling(case)[0]
     window = _window(case, sequence)
     return [
         _panel(case, labels, sequence=sequence, axis=axis, view=view, window=window)
@@ -119,7 +127,7 @@ def contact_sheet(cases: Iterable[tuple[Case, LabelMap | None]]) -> Image.Image:
     """Draw a row for each case: the four sequences, and FLAIR with labels, in axial slices.
 
     Args:
-        cases: Cases and labels on their grids; taken one at a time.
+        cases: Complete cases, and labels on their grids; taken one at a time.
 
     Returns:
         An RGB picture with square tiles of 240 pixels; one scale within a row.

@@ -1,6 +1,7 @@
 """What is on disk, and back: scans, layouts, label schemes, geometry."""
 
-from minicube.scans.case import Case, Croppable, Sequence
+from minicube.scans.absence import check_complete, undeterminable, without_enhancement
+from minicube.scans.case import Case, Croppable, Sequence, absent_from
 from minicube.scans.components import components, enclosed
 from minicube.scans.conversion import ConversionReport, convert_dataset
 from minicube.scans.geometry import Geometry, StoredForm
@@ -27,6 +28,8 @@ __all__ = [
     "StoredForm",
     "Tissue",
     "VolumeInFile",
+    "absent_from",
+    "check_complete",
     "components",
     "convert_dataset",
     "describe_dataset",
@@ -38,6 +41,8 @@ __all__ = [
     "read_volumes_4d",
     "scheme_of_reference",
     "stated_scheme",
+    "undeterminable",
+    "without_enhancement",
     "write_case",
     "write_label_map",
     "write_probability_map",

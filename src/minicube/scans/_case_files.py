@@ -79,6 +79,11 @@ class CaseFiles:
         return cls(identity, Layout.PLAIN, dict(files))
 
     @property
+    def in_order(self) -> dict[Sequence, Path | VolumeInFile]:
+        """The sequences that are there, in channel order."""
+        return {s: self.sequences[s] for s in Sequence if s in self.sequences}
+
+    @property
     def paths(self) -> tuple[Path, ...]:
         """Every file of the case, each once."""
         images = [v.path if isinstance(v, VolumeInFile) else v for v in self.sequences.values()]

@@ -1,4 +1,4 @@
-"""What must be true of four sequences before they make a case, in words a clinician uses."""
+"""What must be true of sequences before they make a case, in words a clinician uses."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicube._errors import InputError
-from minicube.scans.case import Sequence
 from minicube.scans.geometry import Geometry
 
-__all__ = ["ValueCheck", "check_complete", "check_same_grid", "check_skull_off"]
+__all__ = ["ValueCheck", "check_same_grid", "check_skull_off"]
 
 # Adult brains with their fluid measure 1.0 to 2.0 litres, heads 3.5 and more.
 _LARGEST_BRAIN_LITRES: Final = 2.4
@@ -21,20 +20,6 @@ _FULLEST_VOLUME: Final = 0.9
 _FULL_MATTERS_LITRES: Final = 0.3
 
 _STRIP: Final = "remove the skull first (brain extraction), then give the stripped scans"
-
-
-def check_complete(identity: str, sequences: Mapping[Sequence, object]) -> None:
-    """Refuse a case without all four sequences."""
-    missing = [s for s in Sequence if s not in sequences]
-    if missing:
-        raise InputError(
-            f"{identity}: a sequence is missing."
-            if len(missing) == 1
-            else f"{identity}: {len(missing)} sequences are missing.",
-            expected="T1, T1 with contrast, T2 and FLAIR",
-            found="no " + ", no ".join(f"{s.label} ({s.value})" for s in missing),
-            hint="add the missing scan; `minicube data list` shows what is recognised",
-        )
 
 
 class ValueCheck:
@@ -72,7 +57,7 @@ class ValueCheck:
         if not self._anything:
             raise InputError(
                 f"{self._name} is empty: every voxel is 0.",
-                hint="export the scan again, or leave it out",
+                hint="export the scan again, or leave it out: a case can do without",
             )
 
 

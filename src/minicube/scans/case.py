@@ -1,9 +1,9 @@
-"""A case: four sequences of one head on one grid, in RAS+."""
+"""A case: the sequences of one head on one grid, in RAS+."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from minicube.scans.geometry import Geometry
 from minicube.scans.labels import LabelMap
 
-__all__ = ["Case", "Croppable", "Sequence"]
+__all__ = ["Case", "Croppable", "Sequence", "absent_from"]
 
 
 class Sequence(StrEnum):
@@ -35,6 +35,11 @@ class Sequence(StrEnum):
         }[self.value]
 
 
+def absent_from(present: Container[Sequence]) -> tuple[Sequence, ...]:
+    """Return the sequences that are not there, in channel order."""
+    return tuple(sequence for sequence in Sequence if sequence not in present)
+
+
 Slices = tuple[slice, slice, slice]
 
 
@@ -48,12 +53,12 @@ class Croppable(Mapping[Sequence, NDArray[np.float32]]):
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """Four sequences of one head on one grid.
+    """The sequences of one head on one grid; usually four.
 
     Args:
         identity: Name of the case; never a patient's name.
-        images: One array for each sequence, ``(x, y, z)``, float32, RAS+ order, intensities
-            as the scanner gave them, 0 outside the brain.
+        images: One array for each sequence that is there, ``(x, y, z)``, float32, RAS+ order,
+            intensities as the scanner gave them, 0 outside the brain.
         geometry: The grid of the files the case came from, and the way back to it.
         brain: Mask of the brain, ``(x, y, z)`` bool, RAS+.
         reference: Expert labels on the same RAS+ grid, when there are any.
@@ -66,6 +71,11 @@ class Case:
     brain: NDArray[np.bool_]
     reference: LabelMap | None = None
     warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def absent(self) -> tuple[Sequence, ...]:
+        """The sequences that are not there, in channel order."""
+        return absent_from(self.images)
 
     @property
     def shape(self) -> tuple[int, int, int]:

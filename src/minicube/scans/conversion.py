@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from minicube._errors import InputError
 from minicube.scans._case_files import CaseFiles, Layout, VolumeInFile
-from minicube.scans._checks import check_complete, check_same_grid
+from minicube.scans._checks import check_same_grid
 from minicube.scans._dataset_json import DECATHLON_ORDER
 from minicube.scans._header import LABEL_INTENT, Header
+from minicube.scans.absence import check_complete
 from minicube.scans.case import Sequence
 from minicube.scans.geometry import Geometry
 from minicube.scans.label_files import read_labels
@@ -178,7 +179,7 @@ def _losses_of_labels(
 
 
 def _read(files: CaseFiles, given: LabelScheme | None) -> FileCase:
-    check_complete(files.identity, files.sequences)
+    check_complete(files.identity, files.sequences, "to be converted")
     reference: tuple[LabelMap, Geometry] | None = None
     if files.reference is not None:
         reference = read_labels(files.reference, scheme_of_reference(files, given))
@@ -187,7 +188,7 @@ def _read(files: CaseFiles, given: LabelScheme | None) -> FileCase:
 
 def _read_sequences(files: CaseFiles) -> dict[Sequence, tuple[NDArray[np.float32], Geometry]]:
     """Every sequence in its file's axis order; several files are read at a time."""
-    places = {s: files.sequences[s] for s in Sequence if s in files.sequences}
+    places = files.in_order
     stacks = {p.path: p.count for p in places.values() if isinstance(p, VolumeInFile)}
     whole = {path: read_volumes_4d(path, count) for path, count in stacks.items()}
 

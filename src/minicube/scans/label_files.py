@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -98,7 +99,12 @@ def stated_scheme(path: Path) -> LabelScheme | None:
 
 
 def write_label_map(
-    path: Path, labels: LabelMap, geometry: Geometry, *, overwrite: bool = True
+    path: Path,
+    labels: LabelMap,
+    geometry: Geometry,
+    *,
+    overwrite: bool = True,
+    remarks: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a label map whose scheme is stated in its header and in a JSON file beside it.
 
@@ -107,6 +113,7 @@ def write_label_map(
         labels: In the file's axis order, of shape ``geometry.shape``.
         geometry: The grid, usually that of the scan the labels belong to.
         overwrite: False refuses to replace either file.
+        remarks: What else the JSON file shall say; plain values.
 
     Raises:
         InputError: A file cannot be written or must not be replaced.
@@ -129,6 +136,7 @@ def write_label_map(
         "label_scheme": labels.scheme.value,
         "labels": {str(value): tissue.value for value, tissue in labels.scheme.tissues.items()},
         "note": "written by minicube; research use only, not a medical device",
+        **(remarks or {}),
     }
     write_json(sidecar, note)
 

@@ -43,6 +43,9 @@ class ImagesOnDisk(Croppable):
     def __len__(self) -> int:
         return len(self.places)
 
+    def __contains__(self, sequence: object) -> bool:
+        return sequence in self.places  # a mapping's own would read the whole volume
+
     def __iter__(self) -> Iterator[Sequence]:
         return iter(self.places)
 

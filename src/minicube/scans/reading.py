@@ -12,12 +12,8 @@ from numpy.typing import NDArray
 from minicube._errors import InputError
 from minicube.scans._brain import brain_mask
 from minicube.scans._case_files import CaseFiles
-from minicube.scans._checks import (
-    ValueCheck,
-    check_complete,
-    check_same_grid,
-    check_skull_off,
-)
+from minicube.scans._checks import ValueCheck, check_same_grid, check_skull_off
+from minicube.scans.absence import check_enough, remarks_on_absence
 from minicube.scans.case import Case, Sequence
 from minicube.scans.geometry import Geometry
 from minicube.scans.label_files import read_labels, stated_scheme
@@ -39,6 +35,8 @@ def load_case(
 ) -> Case:
     """Read one case, check it, and turn it to RAS+.
 
+    A sequence that is not there is a warning; one that is there and cannot be used an error.
+
     Args:
         source: A case's folder, a 4-D file, one entry of :func:`find_cases`, or a file for
             each sequence.
@@ -50,11 +48,12 @@ def load_case(
         The case, its arrays in RAS+ and in Fortran memory order, whatever the files had.
 
     Raises:
-        InputError: A file is missing, damaged or empty, grids differ, the skull is on, or
-            the label scheme of the reference is not known.
+        InputError: No sequence is there that a tumour can be seen on, a file is damaged or
+            empty, grids differ, the skull is on, or the label scheme of the reference is not
+            known.
     """
     files = _one_case(source)
-    check_complete(files.identity, files.sequences)
+    check_enough(files.identity, files.sequences)
     # Before the slow part: whether the labels can be understood at all.
     scheme = scheme_of_reference(files, labels) if with_reference and files.reference else None
     images, first, brain = _read(files, on_disk=on_disk)
@@ -62,10 +61,12 @@ def load_case(
     reference = None
     if scheme is not None and files.reference is not None:
         found, grid = read_labels(files.reference, scheme)
-        check_same_grid({str(files.sequences[Sequence.T1N]): first, str(files.reference): grid})
+        place = next(iter(files.in_order.values()))
+        check_same_grid({str(place): first, str(files.reference): grid})
         array = np.asfortranarray(grid.to_ras(found.array))
         reference = LabelMap(array, scheme)
-    warnings = (*files.remarks, *_orientation_remark(first))
+    remarks = remarks_on_absence(files.sequences)
+    warnings = (*files.remarks, *remarks, *_orientation_remark(first))
     return Case(files.identity, images, first, brain, reference, warnings)
 
 
@@ -74,13 +75,13 @@ _Read = tuple[Mapping[Sequence, NDArray[np.float32]], Geometry, NDArray[np.bool_
 
 def _read(files: CaseFiles, *, on_disk: bool) -> _Read:
     """The images, the grid of the first, and the brain."""
-    left = ImagesOnDisk.of({s: files.sequences[s] for s in Sequence})
-    check_same_grid({str(files.sequences[s]): grid for s, grid in left.geometries.items()})
-    first = left.geometries[Sequence.T1N]
+    left = ImagesOnDisk.of(files.in_order)
+    check_same_grid({str(left.places[s]): grid for s, grid in left.geometries.items()})
+    first = next(iter(left.geometries.values()))
     if on_disk:
         return left, first, brain_mask(_look_at(left, s, {}) for s in left.by_file())
     # One memory order for all, whichever way round a scan was stored.
-    images = {s: np.empty(first.ras_shape, np.float32, order="F") for s in Sequence}
+    images = {s: np.empty(first.ras_shape, np.float32, order="F") for s in left}
     with ThreadPoolExecutor(_READERS) as pool:
         seen = pool.map(lambda sequences: _look_at(left, sequences, images), left.by_file())
         return images, first, brain_mask(seen)

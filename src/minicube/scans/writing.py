@@ -16,6 +16,7 @@ from minicube._files import read_json, write_json, write_text
 from minicube.scans._case_files import Layout
 from minicube.scans._dataset_json import DECATHLON_ORDER, scheme_described
 from minicube.scans._named_files import nifti_files
+from minicube.scans.absence import check_complete
 from minicube.scans.case import Case, Sequence
 from minicube.scans.geometry import Geometry
 from minicube.scans.label_files import write_label_map
@@ -96,8 +97,9 @@ def write_case(
         The files written.
 
     Raises:
-        InputError: The scheme would lose something, the name is no file name, the data set
-            holds labels of another scheme, or the folder cannot be written to.
+        InputError: The scheme would lose something, the name is no file name, a sequence is
+            missing that the layout asks for, the data set holds labels of another scheme, or the
+            folder cannot be written to.
     """
     geometry = case.geometry
     reference = None
@@ -122,9 +124,10 @@ def write_files(case: FileCase, folder: Path, layout: Layout) -> list[Path]:
     }
     written = []
     if layout is Layout.DECATHLON:
+        check_complete(case.identity, case.volumes, "which its dataset.json says are in one file")
         path = folder / "{images}/{case}.nii.gz".format(**fields)
-        present = [s for s in DECATHLON_ORDER if s in case.volumes]
-        write_volumes_4d(path, [case.volumes[s][0] for s in present], case.volumes[present[0]][1])
+        arrays = [case.volumes[s][0] for s in DECATHLON_ORDER]
+        write_volumes_4d(path, arrays, case.volumes[DECATHLON_ORDER[0]][1])
         written.append(path)
     else:
         for sequence, (array, geometry) in case.volumes.items():

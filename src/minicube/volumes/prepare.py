@@ -72,11 +72,12 @@ class Prepared:
     Args:
         identity: Name of the case.
         images: ``(sequence, x, y, z)`` float32 in the order of :class:`Sequence`: z-scores
-            inside the brain, 0 outside.
+            inside the brain, 0 outside; of a sequence that is not there, 0 everywhere.
         brain: ``(x, y, z)`` bool.
         labels: Reference in :data:`NETWORK_SCHEME` on the same grid, when there is one.
         frame: The way back.
-        scales: Of each sequence, in the order of :class:`Sequence`.
+        scales: Of each sequence, in the order of :class:`Sequence`; of an absent one 0 and 1.
+        absent: Sequences that are not there.
     """
 
     identity: str
@@ -85,6 +86,12 @@ class Prepared:
     labels: LabelMap | None
     frame: Frame
     scales: tuple[Scale, ...]
+    absent: tuple[Sequence, ...] = ()
+
+    @property
+    def present(self) -> tuple[Sequence, ...]:
+        """Sequences that are there."""
+        return tuple(sequence for sequence in Sequence if sequence not in self.absent)
 
     def images_as(self, intensities: Intensities) -> NDArray[np.float32]:
         """Images scaled as a network wants them, ``(sequence, x, y, z)``."""
@@ -95,6 +102,8 @@ class Prepared:
 
 def prepare(case: Case, *, denoise: bool = False) -> Prepared:
     """Resample to 1 mm, crop to the brain's box, z-score each sequence.
+
+    A sequence that the case lacks is 0 everywhere, as networks are shown it in training.
 
     Args:
         case: As it was read.
@@ -118,6 +127,9 @@ def prepare(case: Case, *, denoise: bool = False) -> Prepared:
     images = np.empty((len(Sequence), *box.shape), np.float32)
 
     def prepare_one(channel: int, sequence: Sequence) -> Scale:
+        if sequence not in case.images:
+            images[channel] = 0
+            return Scale(0.0, 1.0)
         if shape == case.shape and not denoise:
             image = case.crop(sequence, box.slices)
         else:
@@ -136,7 +148,7 @@ def prepare(case: Case, *, denoise: bool = False) -> Prepared:
         reference = resample_labels(case.reference.to(NETWORK_SCHEME), shape)
         labels = LabelMap(np.ascontiguousarray(reference.array[box.slices]), NETWORK_SCHEME)
     frame = Frame(case.shape, shape, box)
-    return Prepared(case.identity, images, brain, labels, frame, tuple(scales))
+    return Prepared(case.identity, images, brain, labels, frame, tuple(scales), case.absent)
 
 
 def normalise(

@@ -1,0 +1,170 @@
+"""What was found in a case, and how it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from minicube._errors import InputError
+from minicube.engines import Model
+from minicube.inference.averaging import Probabilities
+from minicube.inference.memory import MemoryPlan
+from minicube.scans import (
+    Case,
+    LabelMap,
+    LabelScheme,
+    Region,
+    Sequence,
+    Tissue,
+    undeterminable,
+    write_label_map,
+    write_probability_map,
+)
+
+__all__ = ["DEFAULT_SCHEME", "Segmentation", "probability_files", "voxel_ml"]
+
+DEFAULT_SCHEME = LabelScheme.BRATS2023
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """The labels found in a case.
+
+    Args:
+        case: What was segmented.
+        labels: On the case's RAS+ grid.
+        models: What segmented it; of several, the mean of their probabilities did.
+        seconds: Time it took, preparation included, reading and writing not.
+        plan: How it was kept within a memory budget, where there was one.
+        probabilities: Before post-processing, where they were asked for.
+    """
+
+    case: Case
+    labels: LabelMap
+    models: tuple[Model, ...]
+    seconds: float
+    plan: MemoryPlan | None = None
+    probabilities: Probabilities | None = None
+
+    @property
+    def undeterminable(self) -> tuple[Region, ...]:
+        """Regions that nobody can tell from the sequences that are there."""
+        return undeterminable(self.case.images)
+
+    def save(
+        self,
+        path: Path | str,
+        *,
+        scheme: LabelScheme = DEFAULT_SCHEME,
+        overwrite: bool = True,
+    ) -> Path:
+        """Write the labels in the geometry of the input, with their scheme stated.
+
+        The JSON file beside them says which sequences were absent, what is not determinable
+        without them, and what else a user should know.
+
+        Args:
+            path: Ends in ``.nii`` or ``.nii.gz``.
+            scheme: What the values in the file shall mean.
+            overwrite: False refuses to replace an existing file.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        labels = self.labels.to(scheme)
+        geometry = self.case.geometry
+        on_file = LabelMap(geometry.from_ras(labels.array), scheme)
+        write_label_map(Path(path), on_file, geometry, overwrite=overwrite, remarks=self.remarks)
+        return Path(path)
+
+    @property
+    def remarks(self) -> dict[str, list[str]]:
+        """What is absent, not determinable, and to be noted; plain values for JSON."""
+        return {
+            "absent_sequences": [sequence.value for sequence in self.case.absent],
+            "not_determinable": [region.value for region in self.undeterminable],
+            "warnings": list(self.case.warnings),
+        }
+
+    def save_probabilities(self, folder: Path | str, *, overwrite: bool = True) -> list[Path]:
+        """Write a map of each region's probability in the geometry of the input.
+
+        Of a region that is not determinable there is none.
+
+        Args:
+            folder: The files are named as :func:`probability_files` says.
+            overwrite: False refuses to replace an existing file.
+
+        Raises:
+            InputError: They were not asked for, or a file cannot be written.
+        """
+        kept = self._kept()
+        files = probability_files(Path(folder), self.case.identity, self.case.images)
+        geometry = self.case.geometry
+        for region, path in files.items():
+            array = geometry.from_ras(kept.of(region))
+            write_probability_map(path, array, geometry, overwrite=overwrite)
+        return list(files.values())
+
+    def save_uncertainty(self, path: Path | str, *, overwrite: bool = True) -> Path:
+        """Write how unsure the network is of each voxel, in the geometry of the input.
+
+        Args:
+            path: Ends in ``.nii`` or ``.nii.gz``; see :meth:`Probabilities.uncertainty`.
+            overwrite: False refuses to replace an existing file.
+
+        Raises:
+            InputError: It was not asked for, or the file cannot be written.
+        """
+        geometry = self.case.geometry
+        array = geometry.from_ras(self._kept().uncertainty())
+        write_probability_map(Path(path), array, geometry, what="uncertainty", overwrite=overwrite)
+        return Path(path)
+
+    def _kept(self) -> Probabilities:
+        if self.probabilities is None:
+            raise InputError("Probabilities were not kept.", hint="ask for them: Refinements")
+        return self.probabilities
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel, millilitres."""
+        return voxel_ml(self.case)
+
+    @property
+    def volumes_ml(self) -> dict[str, float | None]:
+        """Millilitres of each tissue found and of WT, TC, ET; None where not determinable."""
+        voxels = self.labels.array.ravel(order="K")
+        counts = np.bincount(voxels[voxels > 0], minlength=256)
+        found: dict[Tissue | Region, float | None] = {
+            tissue: float(counts[value]) * self.voxel_ml
+            for value, tissue in self.labels.scheme.tissues.items()
+        }
+        for region in Region:
+            values = list(self.labels.scheme.region_values(region))
+            found[region] = float(counts[values].sum()) * self.voxel_ml
+        if Region.ET in self.undeterminable:
+            found |= {Region.ET: None, Tissue.ENHANCING: None}
+        return {n.value: None if ml is None else round(ml, 3) for n, ml in found.items()}
+
+
+def probability_files(
+    folder: Path, identity: str, present: Container[Sequence]
+) -> dict[Region, Path]:
+    """Where the probabilities of a case are written: of each region that is determinable.
+
+    Args:
+        folder: Of the maps.
+        identity: Name of the case.
+        present: The sequences that are there.
+    """
+    regions = [region for region in Region if region not in undeterminable(present)]
+    return {region: folder / f"{identity}_{region.value}.nii.gz" for region in regions}
+
+
+def voxel_ml(case: Case) -> float:
+    """Volume of one voxel of a case, millilitres."""
+    return float(np.prod(case.spacing)) / 1000
