@@ -39,7 +39,7 @@ import minicube
 from minicube._machine import processor_name
 from minicube.evaluation import evaluate_case, summarise
 from minicube.inference import shipped_model
-from minicube.inference.segment import DEFAULT_SCHEME
+from minicube.inference.segmentation import DEFAULT_SCHEME
 from minicube.planning import in_words
 from minicube.planning.guard import run_within
 from minicube.scans import (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -190,7 +189,8 @@ def test_what_is_not_determinable_is_said_everywhere(
     _written(cohort, T1C)
     write_case(_without(seed=4), cohort, Layout.PLAIN)
     write_case(_without(T1C, T2W, T2F, seed=5), cohort, Layout.PLAIN)
-    words = ["--model", model, "--json", rows, "--report", tmp_path / "r", "--uncertainty", out]
+    report: list[str | Path] = ["--report", tmp_path / "r", "--uncertainty", out]
+    words = ["--model", model, "--json", rows, *report]
     assert _run("segment", cohort, "-o", out, *words) == 3
     told = capsys.readouterr()
     assert "not determinable" in " ".join(told.out.split())
@@ -236,7 +236,7 @@ def test_the_report_shows_what_is_there(absent: tuple[Sequence, ...]) -> None:
     assert page.count("<img") == there + min(2, there) * 6
 
 
-def _run(*words: str | Path | Iterable[object]) -> int:
+def _run(*words: str | Path) -> int:
     with pytest.raises(SystemExit) as ended:
         main([str(word) for word in words])
     return int(ended.value.code or 0)

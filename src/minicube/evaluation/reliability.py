@@ -93,7 +93,7 @@ def reliability(
     np.clip(place, 0, bins - 1, out=place)
     return Reliability(
         np.bincount(place, minlength=bins).astype(np.int64),
-        np.bincount(place, weights=claimed, minlength=bins),
+        np.bincount(place, weights=claimed, minlength=bins).astype(np.float64),
         np.bincount(place[hit.ravel()], minlength=bins).astype(np.int64),
     )
 

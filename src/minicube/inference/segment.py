@@ -27,6 +27,7 @@ from minicube.engines.calibration import Calibration, calibrated
 from minicube.inference.averaging import CLASSES, Probabilities, ProbabilitySum, Run
 from minicube.inference.memory import MemoryPlan, Needs, check_preparation, plan_case
 from minicube.inference.postprocess import PostProcessing, postprocess
+from minicube.inference.quality import quality_warnings
 from minicube.inference.segmentation import Segmentation, voxel_ml
 from minicube.planning import in_words
 from minicube.scans import Case, LabelMap, undeterminable, without_enhancement
@@ -127,6 +128,7 @@ class Segmenter:
         self._check_preparation(case.shape)
         denoise = self.models[0].description.denoise
         prepared = prepare(_without_reference(case), denoise=denoise)
+        case = replace(case, warnings=(*case.warnings, *quality_warnings(case, prepared)))
         found, plan, probabilities = self._run(prepared, planned)
         labels = restore(found, prepared.frame)
         if undeterminable(case.images):

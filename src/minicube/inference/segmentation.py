@@ -34,7 +34,7 @@ class Segmentation:
     """The labels found in a case.
 
     Args:
-        case: What was segmented.
+        case: What was segmented, its warnings and those of its quality together.
         labels: On the case's RAS+ grid.
         models: What segmented it; of several, the mean of their probabilities did.
         seconds: Time it took, preparation included, reading and writing not.
