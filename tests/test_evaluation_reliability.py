@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from minicube import InputError
+from minicube.engines import load_model
 from minicube.evaluation import (
     LogitSample,
     fit_temperature,
@@ -20,7 +22,9 @@ from minicube.evaluation import (
     sample_logits,
 )
 from minicube.evaluation.reliability import BINS
+from minicube.inference import shipped_model
 from minicube.scans import NETWORK_SCHEME, LabelMap, LabelScheme, Region
+from small_models import write_small_model
 
 CLASSES = len(NETWORK_SCHEME.values)
 
@@ -158,16 +162,20 @@ def test_a_drawn_sample_stands_for_all_voxels() -> None:
     assert half.weights.sum() == pytest.approx(labels.size / 2)
 
 
-def test_a_temperature_is_written_into_a_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("exported", [False, True])
+def test_a_temperature_is_written_into_a_model(tmp_path: Path, exported: bool) -> None:
     pytest.importorskip("onnx")
-    from minicube.engines import load_model
     from minicube.export import write_temperature
-    from small_models import write_small_model
 
-    model = load_model(write_small_model(tmp_path / "run", 1))
+    place = tmp_path / "model.onnx"
+    if exported:
+        shutil.copy(shipped_model().place, place)
+    else:
+        place = write_small_model(tmp_path / "run", 1)
+    model = load_model(place)
     assert model.description.temperature == 1.0
-    assert write_temperature(model, 1.5).description.temperature == 1.5
-    assert load_model(model.place).description.sha256 == model.description.sha256
+    written = write_temperature(model, 1.5).description  # its checksum is checked in doing so
+    assert written == model.description.model_copy(update={"temperature": 1.5})
     for wrong in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(InputError, match="above 0"):
             write_temperature(model, wrong)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ import minicube as mc
 from minicube.engines import Cut, load_model
 from minicube.engines.torch_engine import TorchEngine
 from minicube.inference import Limits, Refinements, Segmenter
-from minicube.inference.averaging import ProbabilitySum, Run
+from minicube.inference.averaging import Probabilities, ProbabilitySum, Run
 from minicube.networks import NetworkConfig, NetworkName, build_network
 from minicube.planning import LevelCut, Partition
 from minicube.scans import Region
-from minicube.volumes import Shape
+from minicube.volumes import Box, Frame, Shape
 from small_cases import small_case
 from small_models import write_small_model
 
@@ -73,6 +73,49 @@ def test_probabilities_are_the_softmax_and_sum_to_one(shape: Shape, cut: Cut | N
     found = _mean(Run(Pointwise(), images, cut))
     np.testing.assert_allclose(found, _softmax(2 * images - 1), atol=1e-6)
     np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_logits_are_divided_by_the_temperature(temperature: float) -> None:
+    images = _images((6, 5, 4))
+    run = Run(Pointwise(), images, None, temperature=temperature)
+    np.testing.assert_allclose(_mean(run), _softmax((2 * images - 1) / temperature), atol=1e-6)
+    plain, other = (ProbabilitySum((6, 5, 4)).add(r) for r in (replace(run, temperature=1), run))
+    assert np.array_equal(plain.array, other.array)
+
+
+def test_uncertainty_is_none_where_sure_and_whole_where_all_are_equal() -> None:
+    shares = np.zeros((4, 2, 2, 2), np.float32)
+    shares[0] = 1
+    shares[:, 0, 0, 0] = 0.25
+    shares[:, 1, 1, 1] = 0.5, 0.5, 0, 0
+    frame = Frame((4, 4, 4), (4, 4, 4), Box((1, 1, 1), (3, 3, 3)))
+    found = Probabilities(shares, frame).uncertainty()
+    expected = np.zeros((4, 4, 4))
+    expected[1, 1, 1], expected[2, 2, 2] = 1, np.log(2) / np.log(4)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    shares[:, 0, 0, 0] = 1 / 3, 1 / 3, 1 / 6, 1 / 6
+    merged = Probabilities(shares, frame).without_enhancement().uncertainty()
+    assert merged[1, 1, 1] == pytest.approx(1)  # of the three that are left
+    assert merged[2, 2, 2] == pytest.approx(np.log(2) / np.log(3))
+
+
+def test_a_map_of_uncertainty_is_written_in_the_geometry_of_the_input(
+    runs: list[Path], tmp_path: Path
+) -> None:
+    case = small_case(3)
+    refine = Refinements(uncertainty=True)
+    result = Segmenter(load_model(runs[0]), refinements=refine).segment(case)
+    image: Any = nib.load(result.save_uncertainty(tmp_path / "u.nii.gz"))
+    assert np.array_equal(image.affine, case.geometry.affine)
+    assert result.probabilities is not None
+    p = result.probabilities.array.astype(np.float64)
+    entropy = -(p * np.log(np.maximum(p, 1e-30))).sum(axis=0) / np.log(4)
+    inside = image.get_fdata()[result.probabilities.frame.box.slices]
+    np.testing.assert_allclose(inside, entropy, atol=0.003)
+    assert entropy.max() > 0.5
+    with pytest.raises(mc.InputError, match="not kept"):
+        Segmenter(load_model(runs[0])).segment(case).save_uncertainty(tmp_path / "n.nii")
 
 
 @given(shape=sizes, cut=cuts)
