@@ -24,7 +24,7 @@ from minicube.inference.quality import (
     unusual_size,
 )
 from minicube.phantom import PhantomSpec, make_phantom
-from minicube.scans import Case, Sequence, load_case
+from minicube.scans import Case, Sequence, load_case, read_volume
 from minicube.scans._brain import brain_mask
 from minicube.volumes import Prepared, Scale, prepare
 from small_cases import small_case
@@ -170,3 +170,16 @@ def test_real_brains_are_warned_of_nothing(folder: str) -> None:
         y, z = (slice(None, None, step) for step in way[1:])
         assert odd_orientation(ready.brain[:, y, z]) is not None
     assert odd_orientation(ready.brain.transpose(0, 2, 1)) is not None
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="scans (../shared/data) not present")
+def test_a_clinical_head_is_noticed() -> None:
+    path = SHARED / "unlabelled" / "TCGA-FG-6692_raw_with_skull" / "t1.nii.gz"
+    array, geometry = read_volume(path)
+    image = geometry.to_ras(array)
+    image = np.where(image < 0.1 * np.percentile(image, 99), 0, image)  # the air
+    head = Case("head", {T1N: image}, geometry, brain_mask([image != 0]))
+    ready = prepare(head)
+    warnings = quality_warnings(head, ready)
+    for words in ("5.5 mm apart", "unusually large", "skull or scalp"):
+        assert any(words in warning for warning in warnings), words

@@ -36,7 +36,7 @@ _THIN: Final = 0.2  # of the largest slice; how much brainstem and sinus is in a
 _RIM: Final = 5  # layers of 2 mm in which scalp would be
 _BENEATH: Final = 4  # layers below it
 _BRIGHTER_BY: Final = 0.5  # standard deviations; at most 0.35, and 0.7 in a clinical head
-_FLUID_ML: Final = 8.0  # at most 5.5 where any of it was near the surface
+_FLUID_ML: Final = 8.0  # at most 5.5 where a tenth of it was near the surface
 _FLUID_NEAR_SURFACE: Final = 0.1
 _BELOW_ZERO: Final = 0.05  # at most 0.009, from interpolation
 _AT_THE_MAXIMUM: Final = 5e-4  # below 1e-5
@@ -70,18 +70,18 @@ def quality_warnings(case: Case, prepared: Prepared) -> tuple[str, ...]:
     found = [coarse(case.spacing), size, cut]
     if size is None and cut is None:  # a part of a brain has another shape
         found.append(odd_orientation(prepared.brain[::2, ::2, ::2]))
-    half = (slice(None, None, 2),) * 3
-    brain = prepared.brain[half]  # 2 mm are enough for what has a shape
-    images = dict(zip(Sequence, prepared.images, strict=True))
-    t1n, t2w, t2f = (images[s][half] for s in (Sequence.T1N, Sequence.T2W, Sequence.T2F))
+    half = (slice(None, None, 2),) * 3  # 2 mm are enough for all that is looked at
+    brain = prepared.brain[half]
+    images = {s: image[half] for s, image in zip(Sequence, prepared.images, strict=True)}
     if Sequence.T1N in prepared.present:
-        found.append(skull_left(t1n, brain))
+        found.append(skull_left(images[Sequence.T1N], brain))
     if {Sequence.T1N, Sequence.T2W, Sequence.T2F} <= set(prepared.present):
+        t1n, t2w, t2f = (images[s] for s in (Sequence.T1N, Sequence.T2W, Sequence.T2F))
         found.append(fluid_at_the_surface(t1n, t2w, t2f, brain))
     for (sequence, image), scale in zip(images.items(), prepared.scales, strict=True):
         if sequence in prepared.present:
-            found.append(already_normalised(sequence, image, prepared.brain, scale))
-            found.append(clipped(sequence, image, prepared.brain))
+            found.append(already_normalised(sequence, image, brain, scale))
+            found.append(clipped(sequence, image, brain))
     return tuple(warning for warning in found if warning is not None)
 
 
@@ -128,7 +128,8 @@ def cut_off(brain: NDArray[np.bool_], spacing: tuple[float, float, float]) -> st
     for axis, names in enumerate(sides):
         others = [mm for i, mm in enumerate(spacing) if i != axis]
         for side, name in zip((0, -1), names, strict=True):
-            cm2 = np.count_nonzero(brain.take(side, axis)) * others[0] * others[1] / 100
+            face = np.moveaxis(brain, axis, 0)[side]  # take() would copy the whole
+            cm2 = np.count_nonzero(face) * others[0] * others[1] / 100
             if cm2 > (_LOWER_FACE_CM2 if name == "lower end" else _FACE_CM2):
                 cut.append(f"{name} ({cm2:.0f} cm²)")
     if not cut:
@@ -264,14 +265,6 @@ def clipped(sequence: Sequence, image: NDArray[np.float32], brain: NDArray[np.bo
         f"{sequence.label} is clipped: {share:.2%} of the brain share its largest value, so what "
         "was brighter cannot be told apart"
     )
-
-
-def _scales(prepared: Prepared) -> list[Scale]:
-    return [
-        scale
-        for sequence, scale in zip(Sequence, prepared.scales, strict=True)
-        if sequence in prepared.present
-    ]
 
 
 def _overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
