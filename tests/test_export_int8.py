@@ -24,7 +24,7 @@ from minicube.engines import (
     open_engine,
     volume_logits,
 )
-from minicube.engines.calibration import calibrated
+from minicube.engines.calibration import Calibration, calibrated
 from minicube.export import ExportRequest, export_model, portable
 from minicube.planning import LevelCut, Partition
 from minicube.scans import find_cases
@@ -127,8 +127,26 @@ def test_a_halo_a_step_short_is_noticed_in_int8(
 
 
 @NNCF
-def test_int8_is_calibrated_by_its_own_file(portables: dict[Numbers, Model]) -> None:
-    found = calibrated(portables[Numbers.INT8], EngineName.OPENVINO, Precision.INT8, 1)
+def test_int8_is_calibrated_by_its_own_file(
+    portables: dict[Numbers, Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # on Linux nothing is known before
+    told: list[tuple[int, int]] = []
+
+    def measure() -> Calibration:
+        return calibrated(
+            portables[Numbers.INT8],
+            EngineName.OPENVINO,
+            Precision.INT8,
+            1,
+            measuring=lambda done, of: told.append((done, of)),
+        )
+
+    found = measure()
+    assert [done for done, _ in told] == [*range(1, told[-1][1] + 1)]
+    assert len(told) > 2
+    assert measure() == found
+    assert len(told) == told[-1][1]  # not measured again
     assert found.cost is not None
     assert found.cost.whole.bytes > 0
     assert portables[Numbers.INT8].description.sha256 in found.key

@@ -160,12 +160,18 @@ class Work:
     Args:
         request: How.
         planned: Told the name of a case and how it is kept within the memory.
+        measuring: Told how far the engine is measured, where it has to be.
 
     Raises:
         InputError: A model cannot be used, or the memory is too little for any case.
     """
 
-    def __init__(self, request: Request, planned: Callable[[str, MemoryPlan], None]) -> None:
+    def __init__(
+        self,
+        request: Request,
+        planned: Callable[[str, MemoryPlan], None],
+        measuring: Callable[[int, int], None],
+    ) -> None:
         from minicube.engines import load_model
         from minicube.inference import Segmenter
 
@@ -173,7 +179,8 @@ class Work:
         models = [load_model(folder) for folder in request.models]
         # One for each case that is computed at a time: an engine runs one case.
         segmenters = [
-            Segmenter(models, request.limits, request.refinements) for _ in range(request.jobs)
+            Segmenter(models, request.limits, request.refinements, measuring)
+            for _ in range(request.jobs)
         ]
         self._models, self._frugal = segmenters[0].models, segmenters[0].is_frugal
         self._idle: SimpleQueue[Segmenter] = SimpleQueue()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
     from minicube.scans import LabelScheme
 
@@ -22,6 +22,7 @@ __all__ = [
     "SchemeName",
     "console",
     "emit_json",
+    "measuring",
     "progress",
     "results",
     "scheme_called",
@@ -90,3 +91,15 @@ def progress() -> Iterator[Progress]:
     )
     with Progress(*columns, console=screen, disable=not screen.is_terminal) as display:
         yield display
+
+
+def measuring(display: Progress) -> Callable[[int, int], None]:
+    """Shows how far an engine is measured, which happens once on a machine."""
+    bars: list[TaskID] = []
+
+    def told(done: int, of: int) -> None:
+        if not bars:
+            bars.append(display.add_task("measuring the engine", total=of, note="once, then kept"))
+        display.update(bars[0], completed=done)
+
+    return told

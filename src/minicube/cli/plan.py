@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from minicube._errors import InputError, MissingExtra
-from minicube.cli._shared import JsonOption, emit_json, results
+from minicube.cli._shared import JsonOption, emit_json, measuring, progress, results
 
 if TYPE_CHECKING:
     from minicube.engines.calibration import Calibration
@@ -42,9 +43,11 @@ def plan(
     from minicube.planning import parse_memory
 
     budgets = {words: parse_memory(words) for words in memory or _BUDGETS}
+    with progress() as display:
+        networks = _networks(network, measuring(display))
     rows = [
         {"network": name, "memory": words, **_planned(needs, shape, size, takes)}
-        for name, (needs, takes) in _networks(network).items()
+        for name, (needs, takes) in networks.items()
         for words, size in budgets.items()
     ]
     if json is not None:
@@ -53,7 +56,9 @@ def plan(
         _tell(rows, shape)
 
 
-def _networks(names: list[str] | None) -> dict[str, tuple[Needs, Calibration]]:
+def _networks(
+    names: list[str] | None, told: Callable[[int, int], None]
+) -> dict[str, tuple[Needs, Calibration]]:
     """Networks, and what runs them takes: the shipped model's engine, torch for the others."""
     from importlib.util import find_spec
 
@@ -63,7 +68,8 @@ def _networks(names: list[str] | None) -> dict[str, tuple[Needs, Calibration]]:
     found = {}
     if names is None or _SHIPPED in names:
         model = shipped_model()
-        found[_SHIPPED] = (Needs(model.cost, model.description.cut, 4), calibrated(model))
+        takes = calibrated(model, measuring=told)
+        found[_SHIPPED] = (Needs(model.cost, model.description.cut, 4), takes)
     others = [name for name in names or () if name != _SHIPPED]
     if find_spec("torch") is None:
         if others:
@@ -80,7 +86,8 @@ def _networks(names: list[str] | None) -> dict[str, tuple[Needs, Calibration]]:
         )
     for name in known if names is None else others:
         config = TrainingConfig.read(name)
-        found[name] = (Needs(cost_of(config.network_config), config.cut, 4), calibrated())
+        takes = calibrated(measuring=told)
+        found[name] = (Needs(cost_of(config.network_config), config.cut, 4), takes)
     return found
 
 

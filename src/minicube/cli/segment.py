@@ -25,6 +25,7 @@ from minicube.cli._shared import (
     SchemeName,
     console,
     emit_json,
+    measuring,
     progress,
     results,
 )
@@ -175,7 +176,7 @@ def _one(request: Request, target: Target) -> dict[str, Any]:
         # Read while the engine is made ready; within a budget what is read stays on disk.
         frugal = request.limits.memory is not None
         reading = pool.submit(load_case, target.case, with_reference=False, on_disk=frugal)
-        work = Work(request, _teller(display))
+        work = Work(request, _teller(display), measuring(display))
         row = work.write(target, work.compute((reading.result(), None)))
         display.advance(task)
     return row
@@ -186,7 +187,7 @@ def _cohort(request: Request, targets: list[Target], out: Path) -> list[dict[str
     from minicube.inference import VOLUMES, Stages, one_by_one, overlapped, write_volumes
 
     with progress() as display:
-        work = Work(request, _teller(display))
+        work = Work(request, _teller(display), measuring(display))
         made = {target.out: work.made_before(target) for target in targets}
         rows = {path: row for path, row in made.items() if row is not None}
         left = [target for target in targets if target.out not in rows]

@@ -1,7 +1,7 @@
 """What an engine takes on this machine beside what a plan counts: measured once and kept.
 
 Run as ``python -m minicube.engines.calibration ENGINE PRECISION THREADS [MODEL]`` to measure;
-prints JSON.
+prints how far it is, line by line, and JSON in the end.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -39,7 +40,10 @@ from minicube.planning import LevelCut, LevelsCost, NetworkCost, PieceCost, Task
 if TYPE_CHECKING:
     from minicube.engines.torch_engine import TorchEngine
 
-__all__ = ["Calibration", "calibrated"]
+__all__ = ["Calibration", "Measuring", "calibrated"]
+
+Measuring = Callable[[int, int], None]
+"""Told how many pieces are measured, and of how many."""
 
 _WIDTHS: Final = (16, 32, 64, 128)
 _SHAPES: Final = ((96, 96, 64), (128, 96, 96))
@@ -93,8 +97,9 @@ def calibrated(
     engine: EngineName = EngineName.AUTO,
     precision: Precision = Precision.AUTO,
     threads: int | None = None,
+    measuring: Measuring = lambda done, of: None,
 ) -> Calibration:
-    """What an engine takes here: kept from an earlier time, or measured in some seconds.
+    """What an engine takes here: kept from an earlier time, or measured in half a minute.
 
     Where nothing can be kept it is measured each time.
 
@@ -103,6 +108,7 @@ def calibrated(
         engine: That runs it; torch where there is no model.
         precision: Number format.
         threads: Of the engine; None for its own choice.
+        measuring: Called as it is measured; not at all where it was before.
     """
     from platformdirs import user_cache_path
 
@@ -121,7 +127,7 @@ def calibrated(
         return kept
     if measured is not None:
         words.append(str(measured.place))
-    found = Calibration.model_validate({"key": key, **_measured_elsewhere(words)})
+    found = Calibration.model_validate({"key": key, **_measured_elsewhere(words, measuring)})
     try:
         write_json(path, found.model_dump())
     except InputError:  # a home that cannot be written to
@@ -136,20 +142,41 @@ def _versions(engine: EngineName) -> list[str]:
     return [str(_METHOD), __version__, version(_PACKAGES[engine]), python, processor_name()]
 
 
-def _measured_elsewhere(words: list[str]) -> dict[str, Any]:
+def _measured_elsewhere(words: list[str], measuring: Measuring) -> dict[str, Any]:
     command = [sys.executable, "-m", "minicube.engines.calibration", *words]
     path = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), *sys.path[1:])))
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"PYTHONPATH": path},
-    )
-    if done.returncode:
-        raise InternalError(f"The engine could not be measured: {done.stderr.strip()[-500:]}")
-    found: dict[str, Any] = json.loads(done.stdout)
+    last = ""
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as complaints,
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+            env=os.environ | {"PYTHONPATH": path},
+        ) as child,
+    ):
+        for last in child.stdout or ():
+            done, slash, of = last.strip().partition("/")
+            if slash and done.isdecimal() and of.isdecimal():
+                measuring(int(done), int(of))
+        if child.wait():
+            complaints.seek(0)
+            why = complaints.read().strip()[-500:]
+            raise InternalError(f"The engine could not be measured: {why}")
+    found: dict[str, Any] = json.loads(last)
     return found
+
+
+class _Counter:
+    """Prints how many pieces are measured."""
+
+    def __init__(self, of: int) -> None:
+        self._done, self._of = 0, of
+
+    def one_more(self) -> None:
+        self._done += 1
+        print(f"{self._done}/{self._of}", flush=True)  # noqa: T201 - to the process that waits
 
 
 def _measure(words: list[str]) -> dict[str, Any]:
@@ -181,6 +208,7 @@ def _measure_torch(threads: int) -> dict[str, Any]:
     base = resident_memory() or 0
     scratch, rate = 0, 0.0
     top = next(c for c in cost.levels if (c.first, c.last) == (0, 1))
+    counter = _Counter(len(_SHAPES) * _REPEATS)
     for shape in _SHAPES * _REPEATS:
         task = Task(cost, shape)
         images = np.ones((cost.sequences, *shape), np.float32)
@@ -191,6 +219,7 @@ def _measure_torch(threads: int) -> dict[str, Any]:
         voxels = int(np.prod(shape))
         counted = voxels * cost.sequences * 4 + task.held(top.encode, voxels)
         scratch = max(scratch, held - int(counted))
+        counter.one_more()
     return {"base": base, "scratch": scratch, "flops_per_second": rate}
 
 
@@ -208,22 +237,26 @@ def _measure_pieces(engine: PiecesEngine) -> dict[str, Any]:
     base, cost = resident_memory() or 0, engine.cost
     margin = 2 * cost.margin
     rates: list[float] = []
+    apart = [level for level in cost.levels if level.last == level.first + 1]
+    counter = _Counter(len(_SIDES) + len(apart))
 
     def whole(side: int) -> int:
         given = np.ones((cost.sequences, *(side + margin,) * 3), np.float32)
         engine.let_go()
         held, took = _held(partial(engine.logits, given))
         rates.append(cost.whole.flops * given[0].size / took)
+        counter.one_more()
         return held
 
     all_of_it = _as_held(cost.whole, [(side + margin, whole(side)) for side in _SIDES])
-    levels = tuple(
-        _measure_level(engine, level) for level in cost.levels if level.last == level.first + 1
-    )
+    levels = []
+    for level in apart:
+        levels.append(_measure_level(engine, level))
+        counter.one_more()
     # What was seen is all of it, what is answered for included.
     answered = cost.answered.model_copy(update={"bytes": 0.0})
     measured_cost = cost.model_copy(
-        update={"whole": all_of_it, "answered": answered, "levels": levels}
+        update={"whole": all_of_it, "answered": answered, "levels": tuple(levels)}
     )
     return {
         "base": base,

@@ -23,7 +23,7 @@ from minicube.engines import (
     open_engine,
     segment_volume,
 )
-from minicube.engines.calibration import Calibration, calibrated
+from minicube.engines.calibration import Calibration, Measuring, calibrated
 from minicube.inference.averaging import CLASSES, Probabilities, ProbabilitySum, Run
 from minicube.inference.memory import MemoryPlan, Needs, check_preparation, plan_case
 from minicube.inference.postprocess import PostProcessing, postprocess
@@ -87,6 +87,7 @@ class Segmenter:
             several, the mean of their probabilities counts.
         limits: Of memory and precision.
         refinements: Beside one run of each network.
+        measuring: Called while an engine is measured, the first time that memory is limited.
 
     Raises:
         InputError: The engine is not installed, the weights are damaged, the memory is too
@@ -98,6 +99,7 @@ class Segmenter:
         model: Model | Sequence[Model] | None = None,
         limits: Limits | None = None,
         refinements: Refinements | None = None,
+        measuring: Measuring = lambda done, of: None,
     ) -> None:
         given = [model] if isinstance(model, Model) else list(model or [])
         self.models = tuple(given or [shipped_model()])
@@ -105,7 +107,7 @@ class Segmenter:
         self._refine = refinements or Refinements()
         limits = limits or Limits()
         self._memory = limits.memory
-        self._members = [_Member.ready(model, limits) for model in self.models]
+        self._members = [_Member.ready(model, limits, measuring) for model in self.models]
 
     @property
     def is_frugal(self) -> bool:
@@ -211,10 +213,10 @@ class _Member:
     takes: Calibration | None
 
     @classmethod
-    def ready(cls, model: Model, limits: Limits) -> _Member:
+    def ready(cls, model: Model, limits: Limits, measuring: Measuring) -> _Member:
         takes = None
         if limits.memory is not None:
-            takes = calibrated(model, limits.engine, limits.precision)
+            takes = calibrated(model, limits.engine, limits.precision, measuring=measuring)
             _check_any_fits(limits.memory, takes)
             give_back_freed_memory()
         engine = open_engine(model, engine=limits.engine, precision=limits.precision)
