@@ -190,7 +190,9 @@ def test_a_config_is_refused_or_its_network_takes_its_windows(
         if levels in NETWORKS[network].levels:
             built = build_network(
                 TrainingConfig(
-                    network=network, widths=(1,) * levels, **_fitting(network)
+                    network=network,
+                    widths=(1,) * levels,
+                    **{"window": (96, 96, 96), **_fitting(network)},
                 ).network_config
             )
             fits = all(n % s == 0 for n, s in zip(window, built.stride, strict=True))
