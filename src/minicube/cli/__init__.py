@@ -25,6 +25,7 @@ from minicube.cli import (
     plan,
     report,
     segment,
+    serve,
     simulate,
     study,
     train,
@@ -51,6 +52,7 @@ app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
 app.command("study")(study.study)
 app.command("report")(report.report)
+app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 
 

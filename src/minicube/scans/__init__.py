@@ -1,5 +1,6 @@
 """What is on disk, and back: scans, layouts, label schemes, geometry."""
 
+from minicube.scans._names import sequence_named
 from minicube.scans.case import Case, Croppable, Sequence
 from minicube.scans.components import components, enclosed
 from minicube.scans.conversion import ConversionReport, convert_dataset
@@ -7,7 +8,13 @@ from minicube.scans.geometry import Geometry, StoredForm
 from minicube.scans.label_files import read_labels, stated_scheme, write_label_map
 from minicube.scans.labels import NETWORK_SCHEME, LabelMap, LabelScheme, Region, Tissue
 from minicube.scans.layouts import CaseFiles, Layout, VolumeInFile, find_cases
-from minicube.scans.nifti import read_volume, read_volumes_4d, write_volume, write_volumes_4d
+from minicube.scans.nifti import (
+    read_header,
+    read_volume,
+    read_volumes_4d,
+    write_volume,
+    write_volumes_4d,
+)
 from minicube.scans.probability import write_probability_map
 from minicube.scans.reading import load_case, scheme_of_reference
 from minicube.scans.writing import describe_dataset, write_case
@@ -33,10 +40,12 @@ __all__ = [
     "enclosed",
     "find_cases",
     "load_case",
+    "read_header",
     "read_labels",
     "read_volume",
     "read_volumes_4d",
     "scheme_of_reference",
+    "sequence_named",
     "stated_scheme",
     "write_case",
     "write_label_map",
