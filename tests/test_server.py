@@ -98,7 +98,7 @@ def zipped(**files: bytes) -> bytes:
 def test_a_case_goes_all_the_way(
     tmp_path: Path, case_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("DEBUG")
+    caplog.set_level("INFO", "minicube")
     with serving(tmp_path / "data") as client:
         job = started(client, case_folder)
         done = ended(client, job)

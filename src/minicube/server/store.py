@@ -20,7 +20,6 @@ __all__ = ["AuditLine", "Store"]
 # What was deleted is overwritten in the file, names of uploads included.
 _SETUP: Final = """
 PRAGMA secure_delete = ON;
-PRAGMA journal_mode = TRUNCATE;
 PRAGMA synchronous = FULL;
 CREATE TABLE IF NOT EXISTS jobs (
     id TEXT PRIMARY KEY, state TEXT NOT NULL, changed TEXT NOT NULL, document TEXT NOT NULL
