@@ -30,6 +30,7 @@ VERBS = [
     ("report",),
     ("study",),
     ("plan",),
+    ("serve",),
     ("doctor",),
 ]
 

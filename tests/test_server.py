@@ -193,6 +193,7 @@ def test_a_scan_that_cannot_be_used_is_told_in_the_senders_words(
         (b"\0" * 128 + b"DICM", 415),
         (DAMAGED, 415),
         (b"PK\x03\x04 no zip", 422),
+        (b"PK\x03\x04PK\x05\x06" + b"\xff" * 16 + b"\0\0", 413),  # a list of 4 GB, it says
         (zipped(**{"readme.txt": b"hello"}), 415),
         (zipped(**{"../../evil.nii": b"x"}), 422),
         (zipped(**{"/etc/evil.nii": b"x"}), 422),

@@ -2,79 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from urllib.error import URLError
-from urllib.parse import quote
-from urllib.request import Request, urlopen
 
 import pytest
 
 from minicube.scans import LabelScheme, Layout, write_case
+from server_process import Process, running, start_job, until
 from small_cases import small_case
 
 pytest.importorskip("fastapi", reason="the server needs the extra 'serve'")
-
-
-class Process:
-    """``minicube serve`` on a free port."""
-
-    def __init__(self, data: Path, *words: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        command = [sys.executable, "-m", "minicube", "serve", "--data", str(data)]
-        self.process = subprocess.Popen(
-            [*command, "--port", str(self.port), *words], stderr=subprocess.PIPE
-        )
-
-    def call(self, method: str, path: str, body: bytes = b"", **headers: str) -> Any:
-        address = f"http://127.0.0.1:{self.port}/api{path}"
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        named = {"Content-Type": "application/octet-stream"} | named
-        with urlopen(Request(address, body or None, named, method=method), timeout=30) as answer:
-            content = answer.read()
-        return json.loads(content) if content else None
-
-    def wait(self, seconds: float = 60) -> None:
-        end = time.monotonic() + seconds
-        while True:
-            try:
-                self.call("GET", "/about")
-                return
-            except (URLError, ConnectionError):
-                assert time.monotonic() < end
-                assert self.process.poll() is None
-                time.sleep(0.1)
-
-
-@contextmanager
-def running(data: Path) -> Iterator[Process]:
-    server = Process(data)
-    try:
-        server.wait()
-        yield server
-    finally:
-        server.process.kill()
-        server.process.communicate()
-
-
-def until(server: Process, job: str, *states: str, seconds: float = 90) -> dict[str, Any]:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found: dict[str, Any] = server.call("GET", f"/jobs/{job}")
-        if found["state"] in states:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(found)
 
 
 def workers(data: Path) -> list[int]:
@@ -95,16 +33,7 @@ def test_a_server_that_is_killed_loses_nothing(tmp_path: Path) -> None:
     write_case(small_case(3), tmp_path / "in", Layout.BRATS2023, LabelScheme.BRATS2023)
     data = tmp_path / "data"
     with running(data) as server:
-        jobs = []
-        for _ in range(2):
-            job = server.call("POST", "/jobs", b"{}", Content_Type="application/json")["id"]
-            for path in sorted((tmp_path / "in").rglob("*.nii.gz")):
-                body = path.read_bytes()
-                server.call("POST", f"/jobs/{job}/uploads", body, X_Filename=quote(path.name))
-            series = server.call("POST", f"/jobs/{job}/recognise")["series"]
-            given = json.dumps({"roles": {one["key"]: one["role"] for one in series}}).encode()
-            server.call("POST", f"/jobs/{job}/start", given, Content_Type="application/json")
-            jobs.append(job)
+        jobs = [start_job(server, tmp_path / "in") for _ in range(2)]
         until(server, jobs[0], "running")
         assert len(workers(data)) == 1  # one at a time
         server.process.send_signal(signal.SIGKILL)

@@ -27,7 +27,7 @@ from minicube.server.refusals import Refused
 from minicube.server.runner import Runner
 from minicube.server.settings import Allowance, Settings
 from minicube.server.store import AuditLine, Store
-from minicube.server.uploads import arriving, cleaned_name, receive, take_in
+from minicube.server.uploads import arriving, cleaned_name, receive, take_back, take_in
 from minicube.server.worker import SCHEME
 
 __all__ = ["Server", "router"]
@@ -164,10 +164,9 @@ async def upload(
     here: Here, who: Who, identity: Identity, request: Request, name: FileName = None
 ) -> Job:
     """Upload one file as it is, or a zip of several: the request's body is the file."""
-    job = here.store.get(identity)
+    job = await run_in_threadpool(here.store.get, identity)
     _check_uploading(job)
-    folder = here.folder(job).uploads
-    with arriving(folder) as path:
+    with arriving(here.folder(job).uploads) as path:
         left = here.settings.allowance.total - job.bytes
         await receive(request.stream(), path, left)
         return await run_in_threadpool(_keep, here, who, identity, path, unquote(name or "file"))
@@ -254,17 +253,12 @@ def get_file(here: Here, who: Who, identity: Identity, name: str) -> FileRespons
 @router.put("/jobs/{identity}/correction", openapi_extra=_BODY)
 async def correct(here: Here, who: Who, identity: Identity, request: Request) -> Job:
     """Keep a corrected label map (NIfTI, the job's scheme and grid) beside the one found."""
-    job = here.store.get(identity)
+    job = await run_in_threadpool(here.store.get, identity)
     if job.state is not State.DONE:
         raise Refused(409, "Only labels that were found can be corrected.")
-    folder = here.folder(job)
-    with arriving(folder.uploads) as path:
+    with arriving(here.folder(job).uploads) as path:
         await receive(request.stream(), path, _LARGEST_CORRECTION)
-        correction = await run_in_threadpool(keep_correction, folder, path)
-    with here.store.changing(identity, State.DONE) as job:
-        job.correction = correction
-    here.store.note(who, "corrected", identity)
-    return here.runner.describe(job)
+        return await run_in_threadpool(_keep_correction, here, who, identity, path)
 
 
 @router.get("/audit")
@@ -292,17 +286,31 @@ def _check_uploading(job: Job) -> None:
 
 
 def _keep(here: Server, who: str, identity: str, path: Path, name: str) -> Job:
-    allowance = here.settings.allowance
-    with here.store.changing(identity, *_UPLOADING) as job:
-        left = Allowance(
-            allowance.total - job.bytes, allowance.files - len(job.uploads), allowance.ratio
-        )
-        job.uploads += take_in(path, name, here.folder(job).uploads, len(job.uploads), left)
-        if job.bytes > allowance.total:
-            raise Refused(413, "This is more than a job may hold.")
-        job.title = job.title or cleaned_name(name)
-        job.state, job.series, job.remarks = State.OPEN, [], []
+    allowance, folder = here.settings.allowance, path.parent
+    job = here.store.get(identity)
+    left = Allowance(
+        allowance.total - job.bytes, allowance.files - len(job.uploads), allowance.ratio
+    )
+    taken = take_in(path, name, folder, left)
+    try:
+        with here.store.changing(identity, *_UPLOADING) as job:
+            job.uploads += taken
+            if job.bytes > allowance.total or len(job.uploads) > allowance.files:
+                raise Refused(413, "This is more than a job may hold.")
+            job.title = job.title or cleaned_name(name)
+            job.state, job.series, job.remarks = State.OPEN, [], []
+    except Refused:
+        take_back(folder, taken)
+        raise
     here.store.note(who, "uploaded", identity)
+    return here.runner.describe(job)
+
+
+def _keep_correction(here: Server, who: str, identity: str, path: Path) -> Job:
+    correction = keep_correction(here.folder(here.store.get(identity)), path)
+    with here.store.changing(identity, State.DONE) as job:
+        job.correction = correction
+    here.store.note(who, "corrected", identity)
     return here.runner.describe(job)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -32,8 +32,6 @@ __all__ = ["create_app", "serve"]
 PAGE: Final = Path(__file__).parent / "page"
 _DATABASE: Final = "minicube.sqlite"
 _JOBS: Final = "jobs"
-
-_log = logging.getLogger("minicube.server")
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -78,20 +76,29 @@ def serve(settings: Settings) -> None:
     """Serve until stopped.
 
     Raises:
-        InputError: The data folder cannot be used, or another server uses it.
+        InputError: The data folder or the address cannot be used, or another server uses it.
     """
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(settings.data):
         pass  # complain before uvicorn would, in plain words
+    listening = _listen(settings)
     # No access log: the audit log says who did what.
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        access_log=False,
-        log_level="warning",
-        server_header=False,
+    config = uvicorn.Config(
+        create_app(settings), access_log=False, log_level="warning", server_header=False
     )
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        raise InputError(
+            f"{settings.host}, port {settings.port}, cannot be used.",
+            found=error.strerror or str(error),
+            hint="choose another --port or --host",
+        ) from error
 
 
 def _add_page(app: FastAPI) -> None:

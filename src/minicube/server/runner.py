@@ -53,6 +53,10 @@ class Runner:
             with self._store.changing(job.id) as kept:
                 _after_interruption(kept)
             self._store.note(SERVER, "found interrupted", job.id)
+        known = {job.id for job in self._store.jobs()}
+        for path in self._root.iterdir() if self._root.is_dir() else ():
+            if path.name not in known:  # deleted while something was still writing to it
+                JobFolder(self._root, path.name).remove()
         self._thread.start()
 
     def stop(self) -> None:

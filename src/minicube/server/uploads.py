@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import secrets
 import stat
 import zipfile
@@ -18,7 +19,7 @@ from minicube.server.jobs import Upload
 from minicube.server.refusals import Refused
 from minicube.server.settings import Allowance
 
-__all__ = ["arriving", "cleaned_name", "receive", "take_in"]
+__all__ = ["arriving", "cleaned_name", "receive", "take_back", "take_in"]
 
 _BLOCK: Final = 1 << 20
 _LONGEST_NAME: Final = 200
@@ -26,6 +27,8 @@ _ZIP: Final = b"PK\x03\x04"
 _GZIP: Final = b"\x1f\x8b"
 _HEADER_SIZES: Final = {348, 540}  # NIfTI-1 and -2, in the file's first four bytes
 _DICOM: Final = slice(128, 132)
+_LAST_RECORDS: Final = (1 << 16) + 64  # the end of an archive, its comment included
+_LONGEST_DIRECTORY: Final = 16 << 20
 _FREE_RATIO: Final = 1 << 20  # bytes that an archived file may have whatever its ratio
 
 
@@ -72,16 +75,13 @@ async def receive(chunks: AsyncIterable[bytes], path: Path, most: int) -> int:
     return size
 
 
-def take_in(
-    arrived: Path, name: str, folder: Path, first: int, allowance: Allowance
-) -> list[Upload]:
-    """Put a file, or those in an archive, into a folder under numbers.
+def take_in(arrived: Path, name: str, folder: Path, allowance: Allowance) -> list[Upload]:
+    """Put a file, or those in an archive, into a folder under names of our own.
 
     Args:
         arrived: Where it was received; moved away unless it is an archive.
         name: As its sender has it.
         folder: To keep it in.
-        first: Number of the first file.
         allowance: What there is still room for.
 
     Raises:
@@ -90,7 +90,7 @@ def take_in(
     with arrived.open("rb") as file:
         start = file.read(_DICOM.stop)
     if start.startswith(_ZIP):
-        return _unpack(arrived, folder, first, allowance)
+        return _unpack(arrived, folder, allowance)
     if allowance.files < 1:
         raise _too_many()
     ending = _ending(arrived, start)
@@ -101,10 +101,20 @@ def take_in(
             found="DICOM, which this server does not read" if start[_DICOM] == b"DICM" else "",
             hint="upload NIfTI files (.nii or .nii.gz), or a zip of them",
         )
-    stored = f"{first:05d}{ending}"
-    size = arrived.stat().st_size
-    arrived.replace(folder / stored)
-    return [Upload(name=cleaned_name(name), stored=stored, size=size)]
+    return [_settled(arrived, name, folder, ending)]
+
+
+def take_back(folder: Path, taken: list[Upload]) -> None:
+    """Delete what was taken in."""
+    for upload in taken:
+        (folder / upload.stored).unlink(missing_ok=True)
+
+
+def _settled(path: Path, name: str, folder: Path, ending: str) -> Upload:
+    stored = f"{secrets.token_hex(8)}{ending}"
+    size = path.stat().st_size
+    path.replace(folder / stored)
+    return Upload(name=cleaned_name(name), stored=stored, size=size)
 
 
 def _ending(path: Path, start: bytes) -> str | None:
@@ -123,7 +133,8 @@ def _begins_nifti(start: bytes) -> bool:
     return any(int.from_bytes(start[:4], order) in _HEADER_SIZES for order in orders)  # type: ignore[arg-type]
 
 
-def _unpack(archive: Path, folder: Path, first: int, allowance: Allowance) -> list[Upload]:
+def _unpack(archive: Path, folder: Path, allowance: Allowance) -> list[Upload]:
+    _check_directory(archive)
     taken: list[Upload] = []
     try:
         with zipfile.ZipFile(archive) as packed:
@@ -133,17 +144,17 @@ def _unpack(archive: Path, folder: Path, first: int, allowance: Allowance) -> li
             left = allowance.total
             for entry in entries:
                 _check_entry(entry)
-                upload = _unpack_one(packed, entry, folder, first + len(taken), left, allowance)
+                upload = _unpack_one(packed, entry, folder, left, allowance)
                 if upload is not None:
                     taken.append(upload)
                     left -= upload.size
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        _take_back(folder, taken)
+        take_back(folder, taken)
         raise Refused(
             422, "The zip file is damaged, or packed in a way that is not understood."
         ) from error
     except BaseException:
-        _take_back(folder, taken)
+        take_back(folder, taken)
         raise
     if not taken:
         raise Refused(415, "Nothing in the zip file can be used.", hint="put NIfTI files into it")
@@ -154,7 +165,6 @@ def _unpack_one(
     packed: zipfile.ZipFile,
     entry: zipfile.ZipInfo,
     folder: Path,
-    number: int,
     left: int,
     allowance: Allowance,
 ) -> Upload | None:
@@ -169,11 +179,7 @@ def _unpack_one(
             raise Refused(413, "A file in the zip is packed far too well to be a scan.")
         with path.open("rb") as file:
             ending = _ending(path, file.read(_DICOM.stop))
-        if ending is None:
-            return None
-        stored = f"{number:05d}{ending}"
-        path.replace(folder / stored)
-    return Upload(name=cleaned_name(entry.filename), stored=stored, size=size)
+        return None if ending is None else _settled(path, entry.filename, folder, ending)
 
 
 def _copy(source: IO[bytes], target: IO[bytes], most: int) -> int | None:
@@ -185,6 +191,19 @@ def _copy(source: IO[bytes], target: IO[bytes], most: int) -> int | None:
             return None
         target.write(block)
     return size
+
+
+def _check_directory(archive: Path) -> None:
+    """What reads archives holds their whole list of contents, so it must be short."""
+    with archive.open("rb") as file:
+        file.seek(max(0, archive.stat().st_size - _LAST_RECORDS))
+        end = file.read()
+    lengths = [
+        int.from_bytes(end[found.start() + 12 : found.start() + 16], "little")
+        for found in re.finditer(b"PK\x05\x06", end)
+    ]
+    if max(lengths, default=0) > _LONGEST_DIRECTORY or b"PK\x06\x07" in end:
+        raise _too_many()
 
 
 def _is_wanted(entry: zipfile.ZipInfo) -> bool:
@@ -203,11 +222,6 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
         raise Refused(422, "The zip file holds a link or another thing that is no plain file.")
     if entry.flag_bits & 1:
         raise Refused(422, "The zip file asks for a password.", hint="pack it without one")
-
-
-def _take_back(folder: Path, taken: list[Upload]) -> None:
-    for upload in taken:
-        (folder / upload.stored).unlink(missing_ok=True)
 
 
 def _too_large(most: int) -> Refused:
