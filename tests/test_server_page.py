@@ -1,4 +1,4 @@
-"""The page in a browser: a case with its labels is drawn, corrected, and sends nothing elsewhere."""
+"""The page in a browser: a case is drawn with its labels, corrected, and nothing goes elsewhere."""
 
 from __future__ import annotations
 

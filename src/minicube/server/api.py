@@ -22,12 +22,12 @@ from minicube.server.corrections import keep_correction
 from minicube.server.folders import JobFolder
 from minicube.server.jobs import Job, Phantom, Problem, Role, Series, State
 from minicube.server.jobs import Request as Wanted
-from minicube.server.recognition import recognise
+from minicube.server.recognition import common_name, recognise
 from minicube.server.refusals import Refused
 from minicube.server.runner import Runner
 from minicube.server.settings import Allowance, Settings
 from minicube.server.store import AuditLine, Store
-from minicube.server.uploads import arriving, cleaned_name, receive, take_back, take_in
+from minicube.server.uploads import arriving, receive, take_back, take_in
 from minicube.server.worker import SCHEME
 
 __all__ = ["Server", "router"]
@@ -181,6 +181,7 @@ def recognise_uploads(here: Here, who: Who, identity: Identity) -> Job:
     folder.mkdir(exist_ok=True)
     case = recognise(folder, {upload.stored: upload.name for upload in job.uploads})
     with here.store.changing(identity, *_UPLOADING) as job:
+        job.title = job.title or common_name([series.name for series in case.series])
         job.state, job.remarks = State.RECOGNISED, list(case.remarks)
         job.series = [
             Series(
@@ -297,7 +298,6 @@ def _keep(here: Server, who: str, identity: str, path: Path, name: str) -> Job:
             job.uploads += taken
             if job.bytes > allowance.total or len(job.uploads) > allowance.files:
                 raise Refused(413, "This is more than a job may hold.")
-            job.title = job.title or cleaned_name(name)
             job.state, job.series, job.remarks = State.OPEN, [], []
     except Refused:
         take_back(folder, taken)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from os.path import commonprefix
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ from minicube._errors import InputError
 from minicube.scans import Geometry, Sequence, read_header, sequence_named, stated_scheme
 from minicube.server.jobs import Role
 
-__all__ = ["UploadedCase", "UploadedSeries", "recognise"]
+__all__ = ["UploadedCase", "UploadedSeries", "common_name", "recognise"]
 
 _REFERENCE: Final = {"seg", "dseg", "label", "labels", "mask", "reference", "truth", "gt"}
 _CONTRAST: Final = {"ce", "gd", "gad", "gadolinium", "contrast", "post"}
@@ -97,6 +98,12 @@ def recognise(folder: Path, names: Mapping[str, str]) -> UploadedCase:
         tuple(_judged(series, claims[series.role] == 1, usual) for series in found),
         tuple(f"left out – {words}" for words in left_out),
     )
+
+
+def common_name(names: list[str]) -> str:
+    """The words that the names of a case's files begin with, to show it under; may be none."""
+    letters = commonprefix([_ENDING.sub("", name) for name in names])  # noqa: RUF071 - they are meant
+    return re.sub(r"[^-_. ]*$", "", letters).rstrip("-_. ")
 
 
 def _judged(series: UploadedSeries, alone: bool, usual: str) -> UploadedSeries:

@@ -60,5 +60,6 @@ export function when(text) {
 
 export function size(bytes) {
   if (bytes < 1 << 20) return `${Math.max(1, Math.round(bytes / 1024))} KB`;
-  return `${(bytes / (1 << 20)).toFixed(1)} MB`;
+  if (bytes < 2 ** 30) return `${(bytes / 2 ** 20).toFixed(1)} MB`;
+  return `${Math.round(bytes / 2 ** 30)} GB`;
 }

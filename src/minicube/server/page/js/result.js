@@ -95,14 +95,16 @@ export function resultView({ main, job, about, again }) {
 
   async function refresh() {
     const [scan, map] = await Promise.all([image(scanName), image(mapName)]);
-    if (gone) return;
-    viewer.show(scan, map);
-    repaint();
+    if (!gone) viewer.show(scan, map, shownClasses(), opacity);
   }
 
   async function repaint() {
     const map = await image(mapName);
-    if (!gone) viewer.paint(map, classes().map((one) => ({ ...one, shown: !hidden.has(one.value) })), opacity);
+    if (!gone) viewer.paint(map, shownClasses(), opacity);
+  }
+
+  function shownClasses() {
+    return classes().map((one) => ({ ...one, shown: !hidden.has(one.value) }));
   }
 
   function fillOverlays() {

@@ -28,14 +28,15 @@ export class Viewer {
     return NVImage.loadFromUrl({ url: buffer, name, colorbarVisible: false });
   }
 
-  // scan: an image; map: another, or null.
-  show(scan, map) {
-    scan.opacity = 1;
+  // scan: an image; map: another, or null; classes: {value, colour: "#rrggbb", shown}.
+  show(scan, map, classes, opacity) {
     this.nv.volumes = map === null ? [scan] : [scan, map];
-    this.nv.updateGLVolume();
+    this.nv.back = scan;
+    this.nv.overlays = this.nv.volumes.slice(1);
+    if (map === null) this.nv.updateGLVolume();
+    else this.paint(map, classes, opacity);
   }
 
-  // classes: {value, colour: "#rrggbb", shown}.
   paint(map, classes, opacity) {
     map.setColormapLabel(table(classes));
     map.opacity = opacity;
