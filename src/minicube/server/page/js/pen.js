@@ -29,7 +29,7 @@ export function penTools({ job, viewer, tissues, image, begun, ended }) {
     set();
     place.replaceChildren(h("h2", {}, "Correct by hand"),
       h("p", { class: "faint small" }, "Drag on a plane to draw."),
-      choices,
+      ...choices,
       h("label", { class: "row", for: "width" }, "Width", width),
       h("label", { class: "row" }, filled, "Fill what the line encloses"),
       h("div", { class: "row" },

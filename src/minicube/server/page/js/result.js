@@ -1,7 +1,7 @@
 // A finished case: the scan with its labels, volumes, scores, files.
 
 import { api, download, openReport } from "./api.js";
-import { ask, h, ml, problemBox, say, size } from "./dom.js";
+import { ask, h, ml, problemBox, say, seconds, size } from "./dom.js";
 import { penTools } from "./pen.js";
 import { Viewer } from "./viewer.js";
 
@@ -38,7 +38,7 @@ export function resultView({ main, job, about, again }) {
   const sequences = buttons(scans, "t2f", "Sequence", (name) => { scanName = scanFile(name); refresh(); });
   const views = buttons(Object.entries(VIEWS), "all", "View", (name) => viewer.view(name));
   const crosshair = toggle("Cross-hair", true, (on) => viewer.crosshair(on));
-  const radiological = toggle("Left on the right", true, (on) => viewer.radiological(on));
+  const radiological = toggle("Radiological", true, (on) => viewer.radiological(on), "The patient's left is on the right");
   scanName = scanFile("t2f");
 
   const overlay = h("select", { "aria-label": "What lies over the scan", onchange: () => { mapName = overlay.value; hidden.clear(); drawClasses(); refresh(); } });
@@ -47,7 +47,7 @@ export function resultView({ main, job, about, again }) {
   const penPlace = h("div", {});
   const panel = h("div", { class: "panel" },
     h("div", {}, h("h1", { class: "name" }, job.title || "Untitled case"),
-      h("p", { class: "faint small" }, `${job.result.model} · ${job.result.seconds} s`)),
+      h("p", { class: "faint small" }, `${job.result.model} · ${seconds(job.result.seconds)}`)),
     job.result.warnings.map((text) => h("p", { class: "remark small" }, text)),
     h("section", {}, h("h2", {}, "Over the scan"), overlay,
       h("label", { class: "row", for: "opacity" }, h("span", {}, "Opacity"), slider), list),
@@ -62,7 +62,7 @@ export function resultView({ main, job, about, again }) {
   fillOverlays();
   drawClasses();
   begin();
-  return () => { gone = true; };
+  return () => { gone = true; viewer.end(); };
 
   function scanFile(name) {
     return job.files.find((file) => file.name.startsWith(`${name}.nii`))?.name;
@@ -191,6 +191,6 @@ function buttons(entries, chosen, label, pick) {
   return h("div", { class: "group", role: "group", "aria-label": label }, all);
 }
 
-function toggle(label, on, set) {
-  return h("label", { class: "row small" }, h("input", { type: "checkbox", checked: on, onchange: (event) => set(event.target.checked) }), label);
+function toggle(label, on, set, title = null) {
+  return h("label", { class: "row small", title }, h("input", { type: "checkbox", checked: on, onchange: (event) => set(event.target.checked) }), label);
 }

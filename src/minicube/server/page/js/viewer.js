@@ -73,7 +73,8 @@ export class Viewer {
     if (count === 0) return;
     const middle = sum.map((total) => Math.round(total / count));
     this.nv.scene.crosshairPos = this.nv.vox2frac(middle);
-    this.nv.updateGLVolume();
+    this.nv.drawScene();
+    this.nv.createOnLocationChange();
   }
 
   beginDrawing(labels, classes, opacity) {
@@ -99,6 +100,12 @@ export class Viewer {
   endDrawing() {
     this.nv.setDrawingEnabled(false);
     this.nv.closeDrawing();
+  }
+
+  // Browsers keep few WebGL contexts: give this one back.
+  end() {
+    this.nv.cleanup();
+    this.canvas.getContext("webgl2")?.getExtension("WEBGL_lose_context")?.loseContext();
   }
 
   #step(event) {
