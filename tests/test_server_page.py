@@ -59,7 +59,7 @@ def test_a_case_is_drawn_corrected_and_stays_here(
     page.get_by_role("button", name="FLAIR").focus()
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Enter")  # T2, without a mouse
-    page.wait_for_function("document.querySelectorAll('[aria-pressed=true]')[0].innerText === 'T2'")
+    page.get_by_role("button", name="T2", exact=True, pressed=True).wait_for()
 
     page.get_by_role("button", name="Correct the labels").click()
     page.get_by_role("button", name="Save").click()
@@ -73,7 +73,7 @@ def test_a_case_is_drawn_corrected_and_stays_here(
     page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.3, steps=5)
     page.mouse.up()
     page.get_by_role("button", name="Save").click()
-    page.wait_for_function("!document.body.innerText.includes('Fill what the line')")
+    page.get_by_text("Fill what the line encloses").wait_for(state="detached")
     assert server.call("GET", f"/jobs/{job}")["correction"]["changed_voxels"] > 0
     assert not faults
     here = f"http://127.0.0.1:{server.port}/"
