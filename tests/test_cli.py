@@ -31,6 +31,7 @@ VERBS = [
     ("study",),
     ("plan",),
     ("bundle",),
+    ("serve",),
     ("doctor",),
 ]
 

@@ -27,6 +27,7 @@ from minicube.cli import (
     recipe,
     report,
     segment,
+    serve,
     simulate,
     study,
     train,
@@ -55,6 +56,7 @@ app.command("study")(study.study)
 app.command("recipe")(recipe.recipe)
 app.command("report")(report.report)
 app.command("bundle")(bundle.bundle)
+app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 
 

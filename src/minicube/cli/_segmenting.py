@@ -267,18 +267,9 @@ def _memory(result: Segmentation) -> dict[str, Any] | None:
 def _write_report(
     path: Path, result: Segmentation, scheme: LabelScheme, *, overwrite: bool
 ) -> None:
-    from minicube._version import __version__
     from minicube.reporting import case_report, write_report
 
-    described = [model.description for model in result.models]
-    provenance = {
-        "minicube": __version__,
-        "model": " + ".join(f"{d.name} ({d.network}, {d.steps} steps)" for d in described),
-        "trained on": " + ".join(dict.fromkeys(d.trained_on for d in described)),
-        "checksum of the weights": " ".join(d.sha256[:16] for d in described),
-        "time": f"{result.seconds:.1f} s",
-    }
     # In the scheme of the file, so that the values on the page are those in it.
     labels = result.labels.to(scheme)
-    html = case_report(result.case, labels, scores=None, provenance=provenance)
+    html = case_report(result.case, labels, scores=None, provenance=result.provenance)
     write_report(path, html, overwrite=overwrite)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from minicube._errors import InputError
+from minicube._version import __version__
 from minicube.engines import Model
 from minicube.inference.averaging import Probabilities
 from minicube.inference.memory import MemoryPlan
@@ -133,6 +134,18 @@ class Segmentation:
     def voxel_ml(self) -> float:
         """Volume of one voxel, millilitres."""
         return voxel_ml(self.case)
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What made it, in words for a report."""
+        described = [model.description for model in self.models]
+        return {
+            "minicube": __version__,
+            "model": " + ".join(f"{d.name} ({d.network}, {d.steps} steps)" for d in described),
+            "trained on": " + ".join(dict.fromkeys(d.trained_on for d in described)),
+            "checksum of the weights": " ".join(d.sha256[:16] for d in described),
+            "time": f"{self.seconds:.1f} s",
+        }
 
     @property
     def volumes_ml(self) -> dict[str, float | None]:

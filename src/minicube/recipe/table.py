@@ -43,7 +43,7 @@ def judge(
     Raises:
         InputError: A case cannot be read.
     """
-    found = {}
+    found: dict[str, Dice] = {}
     for files in cases:
         case = load_case(files, labels=labels)
         assert case.reference is not None  # asked for

@@ -1,7 +1,7 @@
 """Pictures, drawings, and one-file HTML reports of a case, a training run or a study."""
 
 from minicube.reporting.case_report import case_report
-from minicube.reporting.colours import COLOURS
+from minicube.reporting.colours import COLOURS, as_hex
 from minicube.reporting.html import write_report
 from minicube.reporting.network_figure import draw_network
 from minicube.reporting.partition_figure import draw_partition
@@ -19,6 +19,7 @@ __all__ = [
     "COLOURS",
     "Panel",
     "PredictionRow",
+    "as_hex",
     "case_report",
     "composite_picture",
     "contact_sheet",

@@ -1,6 +1,12 @@
 """What is on disk, and back: scans, layouts, label schemes, geometry."""
 
-from minicube.scans.absence import check_complete, undeterminable, without_enhancement
+from minicube.scans._names import sequence_named
+from minicube.scans.absence import (
+    check_complete,
+    check_enough,
+    undeterminable,
+    without_enhancement,
+)
 from minicube.scans.case import Case, Croppable, Sequence, absent_from
 from minicube.scans.components import components, enclosed
 from minicube.scans.conversion import ConversionReport, convert_dataset
@@ -8,7 +14,13 @@ from minicube.scans.geometry import Geometry, StoredForm
 from minicube.scans.label_files import read_labels, stated_scheme, write_label_map
 from minicube.scans.labels import NETWORK_SCHEME, LabelMap, LabelScheme, Region, Tissue
 from minicube.scans.layouts import CaseFiles, Layout, VolumeInFile, find_cases
-from minicube.scans.nifti import read_volume, read_volumes_4d, write_volume, write_volumes_4d
+from minicube.scans.nifti import (
+    read_header,
+    read_volume,
+    read_volumes_4d,
+    write_volume,
+    write_volumes_4d,
+)
 from minicube.scans.probability import write_probability_map
 from minicube.scans.reading import load_case, scheme_of_reference
 from minicube.scans.writing import describe_dataset, write_case
@@ -30,16 +42,19 @@ __all__ = [
     "VolumeInFile",
     "absent_from",
     "check_complete",
+    "check_enough",
     "components",
     "convert_dataset",
     "describe_dataset",
     "enclosed",
     "find_cases",
     "load_case",
+    "read_header",
     "read_labels",
     "read_volume",
     "read_volumes_4d",
     "scheme_of_reference",
+    "sequence_named",
     "stated_scheme",
     "undeterminable",
     "without_enhancement",

@@ -1,0 +1,64 @@
+// The first view: drop a case, or take a phantom.
+
+import { api } from "./api.js";
+import { h, problemBox, size } from "./dom.js";
+
+export function startView({ main, about }) {
+  const told = h("div", {});
+  const input = h("input", { type: "file", multiple: true, hidden: true, accept: ".nii,.gz,.zip", "aria-label": "Files of a case", onchange: () => send([...input.files]) });
+  const zone = h("div", { class: "drop" },
+    h("strong", {}, "Drop the scans of one case here"),
+    h("p", { class: "faint" }, "T1, T1 with contrast, T2 and FLAIR as NIfTI files, or a zip of them. A reference label map may come along."),
+    h("button", { type: "button", class: "primary", onclick: () => input.click() }, "Choose files"), input);
+  zone.addEventListener("dragover", () => zone.classList.add("over"));
+  zone.addEventListener("dragleave", () => zone.classList.remove("over"));
+  zone.addEventListener("drop", (event) => { zone.classList.remove("over"); send([...event.dataTransfer.files]); });
+
+  const seed = h("input", { type: "number", min: "0", max: "2147483647", value: "7", id: "seed" });
+  const family = h("select", { id: "family" }, h("option", { value: "b" }, "B – unlike what the shipped model learnt from"), h("option", { value: "a" }, "A – like what it learnt from"));
+
+  main.replaceChildren(h("div", { class: "sheet" },
+    h("div", {}, h("h1", {}, "New case"),
+      h("p", { class: "faint" }, "Nothing leaves this server. Scans must have the skull taken off and lie on one grid.")),
+    told, zone,
+    h("div", { class: "two" },
+      h("section", { class: "card" }, h("h2", {}, "No scan at hand?"),
+        h("p", {}, "A phantom is a made-up head with a made-up tumour, whose true labels are known."),
+        h("div", { class: "row" }, h("label", { for: "family" }, "Family"), family),
+        h("div", { class: "row" }, h("label", { for: "seed" }, "Number"), seed,
+          h("button", { type: "button", onclick: makePhantom }, "Make and segment"))),
+      h("section", { class: "card" }, h("h2", {}, "What happens to the files"),
+        h("p", {}, about.keep_days ? `They stay on this server and are deleted ${about.keep_days} days after they were last used, or at once when you say so.` : "They stay on this server until you delete them."),
+        h("p", { class: "faint small" }, `Up to ${size(about.most_bytes)} a case. minicube ${about.version}.`)))));
+
+  async function send(files) {
+    if (!files.length) return;
+    const bar = h("progress", { max: files.length, value: 0 });
+    const line = h("p", {}, "");
+    told.replaceChildren(h("div", { class: "card" }, line, bar));
+    let job = null;
+    try {
+      job = await api.open();
+      for (const [index, file] of files.entries()) {
+        line.textContent = `Uploading ${file.name} (${size(file.size)}) – ${index + 1} of ${files.length}`;
+        await api.upload(job.id, file);
+        bar.value = index + 1;
+      }
+      line.textContent = "Recognising the sequences";
+      await api.recognise(job.id);
+      location.hash = `#/job/${job.id}`;
+    } catch (error) {
+      if (job !== null) await api.remove(job.id).catch(() => {});
+      told.replaceChildren(problemBox(error));
+    }
+  }
+
+  async function makePhantom() {
+    try {
+      const job = await api.phantom({ seed: Number(seed.value), family: family.value });
+      location.hash = `#/job/${job.id}`;
+    } catch (error) {
+      told.replaceChildren(problemBox(error));
+    }
+  }
+}

@@ -1,0 +1,232 @@
+"""A job's own process: ``python -m minicube.server.worker FOLDER``.
+
+It reads ``request.json`` in the folder and writes ``progress.json`` at each stage, in the end
+``result.json``, or ``problem.json`` when something given cannot be used. All are written whole or
+not at all, so whoever looks sees the truth, however a process ended. Standard input is a pipe that
+the server holds open and writes nothing to: when it ends the server is gone, and so is this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicube._errors import InputError
+from minicube._files import write_json
+from minicube._machine import peak_memory
+from minicube.evaluation import BRATS_SURFACES, CaseScores, evaluate_case
+from minicube.inference import Limits, Segmentation, Segmenter
+from minicube.planning import parse_memory
+from minicube.reporting import COLOURS, as_hex, case_report, write_report
+from minicube.scans import (
+    Case,
+    CaseFiles,
+    LabelMap,
+    LabelScheme,
+    Layout,
+    Region,
+    Sequence,
+    load_case,
+    write_label_map,
+    write_volume,
+)
+from minicube.server.folders import JobFolder, Outputs
+from minicube.server.jobs import Problem, Request, Result, Role, ScoreRow, Stage, TissueRow
+
+__all__ = ["MISSED", "OTHER_CLASS", "OVERDRAWN", "SCHEME", "main", "tissue_rows"]
+
+SCHEME: Final = LabelScheme.BRATS2023
+"""Of every label map that is written, as ``minicube segment`` has it."""
+
+MISSED, OVERDRAWN, OTHER_CLASS = 1, 2, 3
+"""Values of the map of differences: tumour in the reference alone, in the labels alone, in both
+but of another class."""
+
+_POLITENESS: Final = 10
+
+
+def main(folder: Path) -> int:
+    """Do a job; returns 0 when it is done, 2 when something given cannot be used."""
+    _end_with_server()
+    with contextlib.suppress(OSError, AttributeError):  # Windows: the server set the priority
+        os.nice(_POLITENESS)
+    place = JobFolder(folder.parent, folder.name)
+    request = Request.model_validate_json(place.request.read_text(encoding="utf-8"))
+    clock = _Clock(place, _stages(request))
+    try:
+        result = _do(place, request, clock)
+    except InputError as error:
+        problem = Problem(
+            problem=error.problem, expected=error.expected, found=error.found, hint=error.hint
+        )
+        write_json(place.problem, problem.model_dump())
+        return 2
+    result.stage_seconds = clock.seconds
+    write_json(place.result, result.model_dump(mode="json"))
+    return 0
+
+
+def _end_with_server() -> None:
+    """End this process, and those that it started, when the pipe from the server does."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+class _Clock:
+    """Tells the server what stage the job is at, and how long each took."""
+
+    def __init__(self, place: JobFolder, stages: list[Stage]) -> None:
+        self._place, self._stages = place, stages
+        self.seconds: dict[Stage, float] = {}
+
+    @contextmanager
+    def at(self, stage: Stage) -> Iterator[None]:
+        began = time.time()
+        note = {"stage": stage, "stages": self._stages, "began": began}
+        write_json(self._place.progress, note)
+        yield
+        self.seconds[stage] = round(time.time() - began, 3)
+
+
+def _stages(request: Request) -> list[Stage]:
+    scored = request.phantom is not None or Role.REFERENCE in request.files
+    first = [] if request.phantom is None else [Stage.PHANTOM]
+    last = [Stage.SCORING] if scored else []
+    return [*first, Stage.READING, Stage.SEGMENTING, *last, Stage.WRITING]
+
+
+def _do(place: JobFolder, request: Request, clock: _Clock) -> Result:
+    files = _uploaded(place, request)
+    if request.phantom is not None:
+        with clock.at(Stage.PHANTOM):
+            files = _make_phantom(place, request)
+    frugal = request.memory is not None
+    with clock.at(Stage.READING):
+        case = load_case(files, labels=request.reference_scheme, on_disk=frugal)
+    with clock.at(Stage.SEGMENTING):
+        memory = None if request.memory is None else parse_memory(request.memory)
+        found = Segmenter(limits=Limits(memory=memory)).segment(case)
+        labels = found.labels.to(SCHEME)
+    scores = None
+    if case.reference is not None:
+        with clock.at(Stage.SCORING):
+            scores = evaluate_case(
+                labels,
+                case.reference,
+                identity=case.identity,
+                spacing=case.spacing,
+                surfaces=BRATS_SURFACES,
+            )
+    with clock.at(Stage.WRITING):
+        found.save(place.outputs / Outputs.LABELS, scheme=SCHEME)
+        if case.reference is not None:
+            _write_reference(place, case, labels, case.reference.to(SCHEME, lossy=True))
+        page = case_report(case, labels, scores=scores, provenance=found.provenance)
+        write_report(place.outputs / Outputs.REPORT, page)
+    return _result(found, labels, scores)
+
+
+def _uploaded(place: JobFolder, request: Request) -> CaseFiles:
+    where = {role: place.uploads / stored for role, stored in request.files.items()}
+    reference = where.pop(Role.REFERENCE, None)
+    sequences = {Sequence(role.value): path for role, path in where.items()}
+    return CaseFiles(_shown(place), Layout.PLAIN, sequences, reference)
+
+
+def _make_phantom(place: JobFolder, request: Request) -> CaseFiles:
+    from minicube.phantom import Family, PhantomSpec, make_phantom
+
+    assert request.phantom is not None
+    spec = PhantomSpec(seed=request.phantom.seed, family=Family(request.phantom.family))
+    case = make_phantom(spec, 0)
+    geometry = case.geometry
+    paths = {sequence: place.uploads / f"{sequence.value}.nii.gz" for sequence in Sequence}
+    for sequence, path in paths.items():
+        write_volume(path, geometry.from_ras(case.images[sequence]), geometry)
+    reference = place.uploads / f"{Role.REFERENCE.value}.nii.gz"
+    assert case.reference is not None
+    on_file = LabelMap(geometry.from_ras(case.reference.array), case.reference.scheme)
+    write_label_map(reference, on_file, geometry)
+    return CaseFiles(_shown(place), Layout.PLAIN, paths, reference)
+
+
+def _shown(place: JobFolder) -> str:
+    """The case's name on its report: names of files may be those of patients."""
+    return f"case {place.identity[:8]}"
+
+
+def _write_reference(place: JobFolder, case: Case, labels: LabelMap, reference: LabelMap) -> None:
+    geometry = case.geometry
+    on_file = LabelMap(geometry.from_ras(reference.array), SCHEME)
+    write_label_map(place.outputs / Outputs.REFERENCE, on_file, geometry)
+    found, truth = labels.array, reference.array
+    apart = np.zeros(found.shape, np.float32)
+    apart[(truth > 0) & (found == 0)] = MISSED
+    apart[(truth == 0) & (found > 0)] = OVERDRAWN
+    apart[(truth > 0) & (found > 0) & (truth != found)] = OTHER_CLASS
+    write_volume(place.outputs / Outputs.DIFFERENCES, geometry.from_ras(apart), geometry)
+
+
+def tissue_rows(array: NDArray[np.uint8], voxel_ml: float) -> list[TissueRow]:
+    """Each class of a map in :data:`SCHEME` with its colour and millilitres."""
+    counts = np.bincount(array.ravel(order="K"), minlength=256)
+    return [
+        TissueRow(
+            value=value,
+            name=tissue.value,
+            colour=as_hex(tissue),
+            ml=round(float(counts[value]) * voxel_ml, 3),
+        )
+        for value, tissue in SCHEME.tissues.items()
+        if tissue in COLOURS
+    ]
+
+
+def _result(found: Segmentation, labels: LabelMap, scores: CaseScores | None) -> Result:
+    return Result(
+        tissues=tissue_rows(labels.array, found.voxel_ml),
+        regions_ml={region.value: found.volumes_ml[region.value] for region in Region},
+        scheme=SCHEME,
+        scores=[] if scores is None else _score_rows(scores, found.voxel_ml),
+        score_notes=[] if scores is None else [scores.policy.words(), *scores.notes],
+        model=found.provenance["model"],
+        seconds=round(found.seconds, 2),
+        warnings=list(found.case.warnings),
+        peak_bytes=peak_memory(),
+        stage_seconds={},
+    )
+
+
+def _score_rows(scores: CaseScores, voxel_ml: float) -> list[ScoreRow]:
+    return [
+        ScoreRow(
+            region=region.value,
+            title=region.title,
+            dice=score.dice,
+            hd95_mm=None if score.surface is None else score.surface.hd95,
+            reference_ml=round(score.counts.reference * voxel_ml, 3),
+            found_ml=round(score.counts.predicted * voxel_ml, 3),
+        )
+        for region, score in scores.regions.items()
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,80 @@
+"""The page in a browser: a case is drawn with its labels, corrected, and nothing goes elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minicube.scans import LabelScheme, Layout, write_case
+from server_process import Process, running, start_job, until
+from small_cases import small_case
+
+pytest.importorskip("fastapi", reason="the server needs the extra 'serve'")
+playwright: Any = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+
+WEBGL = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]
+PATIENCE = 120_000  # milliseconds: drawing is done by the processor here
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    with running(tmp_path_factory.mktemp("page") / "data") as server:
+        yield server
+
+
+@pytest.fixture
+def page() -> Iterator[Any]:
+    with playwright.sync_playwright() as engine:
+        browser = engine.chromium.launch(executable_path=CHROMIUM, args=WEBGL)
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(PATIENCE)
+        yield page
+        browser.close()
+
+
+def test_a_case_is_drawn_corrected_and_stays_here(
+    server: Process, page: Any, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    faults: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    write_case(small_case(3), tmp_path, Layout.BRATS2023, LabelScheme.BRATS2023)
+    job = start_job(server, tmp_path)
+    until(server, job, "done")
+    page.goto(f"http://127.0.0.1:{server.port}/#/job/{job}")
+    page.wait_for_selector("canvas[data-ready=yes]")
+    assert page.get_by_text("Research use only").is_visible()
+
+    seen = page.locator("canvas").screenshot()
+    page.get_by_label("Opacity").fill("0")
+    without = page.locator("canvas").screenshot()
+    assert seen != without  # the labels lay over the scan
+    page.get_by_role("button", name="FLAIR").focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")  # T2, without a mouse
+    page.get_by_role("button", name="T2", exact=True, pressed=True).wait_for()
+
+    page.get_by_role("button", name="Correct the labels").click()
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("0 voxels differ").wait_for()
+    assert server.call("GET", f"/jobs/{job}")["correction"]["changed_voxels"] == 0
+
+    page.get_by_role("button", name="Go on correcting").click()
+    box = page.locator("canvas").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.3, steps=5)
+    page.mouse.up()
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("Fill what the line encloses").wait_for(state="detached")
+    assert server.call("GET", f"/jobs/{job}")["correction"]["changed_voxels"] > 0
+    assert not faults
+    here = f"http://127.0.0.1:{server.port}/"
+    assert all(address.startswith((here, "blob:", "data:")) for address in asked)

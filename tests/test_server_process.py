@@ -1,0 +1,57 @@
+"""The server as a process: started by the command, killed in the middle of a job."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from minicube.scans import LabelScheme, Layout, write_case
+from server_process import Process, running, start_job, until
+from small_cases import small_case
+
+pytest.importorskip("fastapi", reason="the server needs the extra 'serve'")
+
+
+def workers(data: Path) -> list[int]:
+    """Processes at work in the folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes()
+        except OSError:  # gone meanwhile
+            continue
+        if b"minicube.server.worker" in words and str(data).encode() in words:
+            found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to see processes")
+def test_a_server_that_is_killed_loses_nothing(tmp_path: Path) -> None:
+    write_case(small_case(3), tmp_path / "in", Layout.BRATS2023, LabelScheme.BRATS2023)
+    data = tmp_path / "data"
+    with running(data) as server:
+        jobs = [start_job(server, tmp_path / "in") for _ in range(2)]
+        until(server, jobs[0], "running")
+        assert len(workers(data)) == 1  # one at a time
+        server.process.send_signal(signal.SIGKILL)
+        server.process.wait()
+        end = time.monotonic() + 30
+        while workers(data) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not workers(data)  # it went with its server
+    with running(data) as server:
+        for job in jobs:
+            assert until(server, job, "done", "failed")["state"] == "done"
+        assert server.call("GET", f"/jobs/{jobs[0]}")["attempts"] == 2
+        actions = [line["action"] for line in server.call("GET", "/audit")]
+        assert "found interrupted" in actions
+
+
+def test_an_open_address_without_a_key_is_refused(tmp_path: Path) -> None:
+    server = Process(tmp_path, "--host", "0.0.0.0")
+    _, told = server.process.communicate(timeout=60)
+    assert server.process.returncode == 2
+    assert b"no API key" in told
