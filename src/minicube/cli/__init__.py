@@ -18,6 +18,7 @@ from minicube._errors import InputError, InternalError
 from minicube._version import __version__
 from minicube.cli import (
     data,
+    dicom,
     doctor,
     evaluate,
     export,
@@ -42,6 +43,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: what typer draws boxes with takes longer than all else
 )
 app.add_typer(data.app, name="data")
+app.add_typer(dicom.app, name="dicom")
 app.command("phantom")(phantom.phantom)
 app.command("simulate")(simulate.simulate)
 app.command("train")(train.train)
