@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +33,18 @@ def tiny_case(affine: NDArray[np.float64] | None = None, identity: str = "tiny")
 
 
 def tiny_study(folder: Path, case: Case | None = None) -> Path:
-    """A study of four series on one grid."""
-    write_study(case or tiny_case(), folder)
+    """A study of four series on one grid; the usual one is written once and copied."""
+    if case is not None:
+        write_study(case, folder)
+    else:
+        shutil.copytree(_usual().name, folder, dirs_exist_ok=True)
+    return folder
+
+
+@cache
+def _usual() -> tempfile.TemporaryDirectory[str]:
+    folder = tempfile.TemporaryDirectory(prefix="minicube-test-")
+    write_study(tiny_case(), Path(folder.name))
     return folder
 
 

@@ -36,12 +36,12 @@ _BOTH: Final = _any(r"\bw(?:ith)?/? ?(?:and|&|\+|/)? ?w/?(?:ith)?o(?:ut)?\b(?: \
 _NOT: Final = (
     r"\b(?:without|w/o|wo|no|non|sans|sin|sem|senza|ohne|zonder|utan|bez|без)\b ?"
     r"(?:\w+ ){0,2}?"
-    r"(?:contrast\w*|contraste|contrasto|kontrast\w*|gd|gad\w*|km|mdc|mdk|inj\w*|iv|ку|контраст\w*)"
+    r"(?:contrast\w*|contraste|contrasto|kontra[sś]\w*|gd|gad\w*|km|mdc|mdk|inj\w*|iv|ку|контраст\w*)"
 )
 _BEFORE: Final = _any(
     _NOT,
     r"\b(?:vor|avant|antes|prima|voor|före|przed|před|до) (?:\w+ )?"
-    r"(?:km|gd|gad\w*|kontrast\w*|contrast\w*|inj\w*|mdc|ку)\b",
+    r"(?:km|gd|gad\w*|kontra[sś]\w*|contrast\w*|inj\w*|mdc|контраст\w*|ку)\b",
     r"\bpre\b",
     r"\bpre ?(?:contrast|gd|gad|km|kontrast)",
     r"\bnativ\w*\b",
@@ -73,7 +73,7 @@ _AFTER: Final = _any(
     r"\bcontrast\b",
     r"\bcontraste\b",
     r"\bcontrasto\b",
-    r"kontrast\w*",
+    r"kontra[sś]\w*",
     r"контраст\w*",
     r"\bс ку\b|\bку\b",
     r"\binj(?:ect\w*|ection)?\b",

@@ -52,7 +52,7 @@ _PROTOCOLS: Final = {
 
 
 def write_study(case: Case, folder: Path) -> list[Path]:
-    """Write each sequence as a series of classic MR images, one a file.
+    """Write each sequence there is as a series of classic MR images, one a file.
 
     The tags are those of a usual protocol; patient's name and number are the case's name, and
     every description says that no scanner made this. The same case gives the same identifiers.
@@ -70,6 +70,8 @@ def write_study(case: Case, folder: Path) -> list[Path]:
     """
     written = []
     for number, (sequence, protocol) in enumerate(_PROTOCOLS.items(), start=1):
+        if sequence not in case.images:
+            continue
         stored, slope, intercept = _stored(case.geometry.from_ras(case.images[sequence]))
         series = _series(case, sequence, protocol, number)
         if (slope, intercept) != (1, 0):
