@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from minicube._errors import InputError
 from minicube.scans import MAGIC_END, is_dicom_start
 
 __all__ = ["Frame", "first_group", "frames_of", "image_files", "quietly", "read_header"]
+
+# Its warnings quote values, and names of patients are values.
+logging.getLogger("pydicom").setLevel(logging.ERROR)
 
 _MOST_FILES: Final = 200_000
 _LARGEST_SIDE: Final = 4096

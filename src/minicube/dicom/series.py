@@ -53,9 +53,12 @@ class Series:
 
 @dataclass
 class _Group:
-    """Images that belong together, as they come."""
+    """Images that belong together, as they come; all that is kept of headers."""
 
-    header: Dataset
+    study: str
+    series: str
+    number: int
+    facts: Facts
     orientation: NDArray[np.float64]
     frames: list[Frame]
 
@@ -92,7 +95,7 @@ def read_series(folder: Path) -> tuple[list[Series], list[str]]:
                     _sort_in(groups, header, frames)
         except InputError as error:
             remarks.append(f"{path.relative_to(folder)}: {error.found or error.problem}")
-    found = sorted(_each(groups), key=lambda group: _when(group.header))
+    found = sorted(_each(groups), key=lambda group: (group.study, group.number, group.series))
     if not found:
         raise InputError(
             f"No DICOM image that can be read was found in {folder}.",
@@ -142,7 +145,9 @@ def _sort_in(
                 break
         else:
             direction = np.array(frame.orientation or (0.0,) * 6)
-            alike.append(_Group(header, direction, [frame]))
+            study, series = map(str, unity)
+            number = int(header.get("SeriesNumber") or 0)
+            alike.append(_Group(study, series, number, facts_of(header, frame), direction, [frame]))
 
 
 def _each(groups: dict[tuple[object, ...], list[_Group]]) -> Iterator[_Group]:
@@ -150,28 +155,20 @@ def _each(groups: dict[tuple[object, ...], list[_Group]]) -> Iterator[_Group]:
         yield from alike
 
 
-def _when(header: Dataset) -> tuple[str, int, str]:
-    return (
-        str(header.get("StudyInstanceUID")),
-        int(header.get("SeriesNumber") or 0),
-        str(header.get("SeriesInstanceUID")),
-    )
-
-
 def _series(number: int, group: _Group) -> Series:
-    header, geometry, problem = group.header, None, ""
+    geometry, problem = None, ""
     frames = tuple(sorted(group.frames, key=lambda frame: frame.turn))
     try:
-        if not header.get("FrameOfReferenceUID"):
+        if not group.facts.frame_of_reference:
             raise InputError("does not say which frame of reference its places are in")
         frames, geometry = stacked(frames)
     except InputError as error:
         problem = error.problem
     return Series(
         number=number,
-        study=str(header.get("StudyInstanceUID")),
-        uid=str(header.get("SeriesInstanceUID")),
-        facts=facts_of(header, frames[0]),
+        study=group.study,
+        uid=group.series,
+        facts=group.facts,
         frames=frames,
         geometry=geometry,
         problem=problem,
