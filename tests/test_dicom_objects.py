@@ -71,7 +71,7 @@ def _voxels(path: Path, geometry: Geometry) -> np.ndarray:
     return out
 
 
-@pytest.mark.parametrize("affine", [np.eye(4), np.diag([-1.0, -1, 3, 1]), TURNED])
+@pytest.mark.parametrize("affine", [np.diag([-1.0, -1, 3, 1]), TURNED])
 def test_a_segmentation_has_the_same_voxels(tmp_path: Path, affine: np.ndarray) -> None:
     case = tiny_case(affine)
     findings = _findings(tiny_study(tmp_path / "s", case), case)
@@ -180,7 +180,7 @@ def test_labels_of_another_grid_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
-@pytest.mark.parametrize("kept", [(1, 2, 3), (2,), ()])
+@pytest.mark.parametrize("kept", [(1, 2, 3), ()])
 def test_dciodvfy_has_nothing_to_complain_about(tmp_path: Path, kept: tuple[int, ...]) -> None:
     case = tiny_case(TURNED)
     folder = tiny_study(tmp_path / "s", case)

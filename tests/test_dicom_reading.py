@@ -16,7 +16,7 @@ import highdicom as hd
 import pydicom
 from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEGLSLossless, RLELossless
+from pydicom.uid import UID, JPEGLSLossless, RLELossless
 
 from minicube._errors import InputError
 from minicube.dicom import open_study, read_series, read_volume, write_case_files, write_study
@@ -161,7 +161,7 @@ def test_packed_images_are_read(tmp_path: Path, syntax: str) -> None:
     _check_equal(_only(folder), case, Sequence.T2F)
 
 
-@pytest.mark.parametrize("kind", ["JPEGLosslessProcess14_1", "JPEG2000Lossless", "JPEGLSLossless"])
+@pytest.mark.parametrize("kind", ["JPEGLosslessProcess14_1", "JPEG2000Lossless"])
 def test_what_gdcm_packs_is_read(tmp_path: Path, kind: str) -> None:
     gdcm = pytest.importorskip("gdcm")
     case = tiny_case()
@@ -267,11 +267,11 @@ def test_a_real_slice_is_the_same_however_it_is_packed(tmp_path: Path, packed: s
         for n in range(2):
             ds = dcmread(name)
             ds.ImagePositionPatient = [0, 0, n]
-            ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"1.2.{n}"
+            ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.{n}")
             ds.save_as(folder / str(n))
         found.append(read_volume(_only(folder)))
     assert found[0].std() > 0
-    assert np.array_equal(*found)
+    assert np.array_equal(found[0], found[1])
 
 
 def test_damaged_files_are_told_or_read(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def write_segmentation(
             sop_instance_uid=findings.uid("segmentation"),
             instance_number=1,
             plane_positions=[
-                hd.PlanePositionSequence("PATIENT", frame.position) for frame in frames
+                hd.PlanePositionSequence("PATIENT", frame.position or ()) for frame in frames
             ],
             plane_orientation=hd.PlaneOrientationSequence("PATIENT", first.orientation),
             pixel_measures=_measures(findings, first.spacing),

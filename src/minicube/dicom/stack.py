@@ -44,7 +44,7 @@ def stacked(frames: Sequence[Frame]) -> tuple[tuple[Frame, ...], Geometry]:
         raise InputError("does not say where its images lie")
     if len(frames) < 2:
         raise InputError("a single image")
-    along, down = np.reshape(frames[0].orientation, (2, 3)).astype(float)
+    along, down = np.array(frames[0].orientation, float).reshape(2, 3)
     rows, columns = frames[0].shape
     if rows * columns * len(frames) > MOST_VOXELS:
         raise InputError(f"too large: {len(frames):,} images of {columns} × {rows}")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import IO, Final
 
 from minicube._errors import InputError
 from minicube.scans import MAGIC_END, is_dicom_start
@@ -101,7 +101,7 @@ def _unpack(archive: zipfile.ZipFile, source: Path, folder: Path, limits: Unpack
             left -= written
 
 
-def _write(packed: BinaryIO | zipfile.ZipExtFile, target: Path, allowed: int) -> int:
+def _write(packed: IO[bytes], target: Path, allowed: int) -> int:
     """Unpack a DICOM file, no more than a chunk over what is allowed; returns bytes written."""
     start = packed.read(MAGIC_END)
     if not is_dicom_start(start):
