@@ -21,6 +21,9 @@ BLOCKED = (
     "matplotlib",
     "onnx",
     "onnxruntime",
+    "pydicom",
+    "highdicom",
+    "gdcm",
 )
 
 # A finder that does not find them stands for an environment without them.
@@ -84,6 +87,7 @@ def test_segment_and_plan_need_no_torch(tmp_path: Path) -> None:
         ("segment", "train"),
         ("export", "train,export"),
         ("phantom", "phantom"),
+        ("dicom", "dicom"),
     ],
 )
 def test_what_needs_more_says_how_to_get_it(tmp_path: Path, verb: str, extra: str) -> None:
@@ -94,6 +98,7 @@ def test_what_needs_more_says_how_to_get_it(tmp_path: Path, verb: str, extra: st
         "train": ("train", "--data", str(data), "--out", str(tmp_path / "run")),
         "export": ("export", str(tmp_path), "-o", str(tmp_path / "out.onnx")),
         "phantom": ("phantom", str(tmp_path / "phantoms")),
+        "dicom": ("dicom", "list", str(data)),
     }[verb]
     refused = _cli(*words)
     assert refused.returncode == 2

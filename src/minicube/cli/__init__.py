@@ -19,6 +19,7 @@ from minicube._version import __version__
 from minicube.cli import (
     bundle,
     data,
+    dicom,
     doctor,
     evaluate,
     export,
@@ -45,6 +46,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: what typer draws boxes with takes longer than all else
 )
 app.add_typer(data.app, name="data")
+app.add_typer(dicom.app, name="dicom")
 app.command("phantom")(phantom.phantom)
 app.command("simulate")(simulate.simulate)
 app.command("train")(train.train)

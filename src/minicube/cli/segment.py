@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -29,6 +30,7 @@ from minicube.cli._shared import (
     progress,
     results,
 )
+from minicube.cli._study import given_study
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -41,11 +43,13 @@ SOME_FAILED = 3
 
 InputArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="INPUT", help="A case folder, a 4-D file, or a folder of cases."),
+    typer.Argument(
+        metavar="INPUT", help="A case folder, a 4-D file, a folder of cases, or a DICOM study."
+    ),
 ]
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", "-o", help="Label map to write; a folder for several cases."),
+    typer.Option("--out", "-o", help="Label map to write; a folder for several cases or DICOM."),
 ]
 ModelOption = Annotated[
     list[Path] | None,
@@ -92,10 +96,12 @@ JobsOption = Annotated[
 def segment(
     source: InputArgument = None,
     out: OutOption = None,
-    t1: Annotated[Path | None, typer.Option(help="T1 without contrast.")] = None,
-    t1ce: Annotated[Path | None, typer.Option(help="T1 with contrast.")] = None,
-    t2: Annotated[Path | None, typer.Option(help="T2.")] = None,
-    flair: Annotated[Path | None, typer.Option(help="FLAIR.")] = None,
+    t1: Annotated[
+        Path | None, typer.Option(help="T1 without contrast; of DICOM a series' number.")
+    ] = None,
+    t1ce: Annotated[Path | None, typer.Option(help="T1 with contrast; likewise.")] = None,
+    t2: Annotated[Path | None, typer.Option(help="T2; likewise.")] = None,
+    flair: Annotated[Path | None, typer.Option(help="FLAIR; likewise.")] = None,
     model: ModelOption = None,
     labels: Annotated[
         SchemeName, typer.Option(help="Label scheme of what is written.")
@@ -122,14 +128,11 @@ def segment(
     A sequence may be missing, which is a warning; T1 without contrast alone is too little.
 
     Example: minicube segment patient_07/ -o patient_07_seg.nii.gz --report patient_07.html
+
+    Example: minicube segment study.zip -o results/
     """
     if out is None:
         raise InputError("Where to write is missing.", hint="add -o OUT.nii.gz")
-    files = {"t1n": t1, "t1c": t1ce, "t2w": t2, "t2f": flair}
-    cases = cases_of(source, {name: path for name, path in files.items() if path is not None})
-    targets = targets_of(cases, out, report, probabilities, uncertainty)
-    if no_clobber and len(targets) == 1:
-        refuse_existing(targets[0].outputs)
     if jobs > 1 and memory is not None:
         raise InputError(
             "--jobs and --memory contradict each other.",
@@ -139,7 +142,7 @@ def segment(
     from minicube.engines import EngineName, Precision
     from minicube.inference import Limits, PostProcessing, Refinements
     from minicube.planning import parse_memory
-    from minicube.scans import LabelScheme
+    from minicube.scans import LabelScheme, holds_dicom
 
     request = Request(
         models=model or [],
@@ -155,17 +158,44 @@ def segment(
             uncertainty is not None,
             PostProcessing(largest, drop_below, fill_holes, least_enhancing),
         ),
-        jobs=min(jobs, len(targets)),
-        resumable=len(targets) > 1,
+        jobs=jobs,
+        resumable=False,
         overwrite=not no_clobber,
     )
-    rows = [_one(request, targets[0])] if len(targets) == 1 else _cohort(request, targets, out)
+    files = {"t1n": t1, "t1c": t1ce, "t2w": t2, "t2f": flair}
+    named = {name: path for name, path in files.items() if path is not None}
+    if source is not None and holds_dicom(source):
+        given = given_study(
+            source,
+            named,
+            out,
+            report=report,
+            probabilities=probabilities,
+            uncertainty=uncertainty,
+            overwrite=not no_clobber,
+        )
+        with given as study:
+            rows = [study.write_objects(_one_or_many(request, [study.target], out)[0])]
+    else:
+        cases = cases_of(source, named)
+        targets = targets_of(cases, out, report, probabilities, uncertainty)
+        rows = _one_or_many(request, targets, out)
     if json is not None:
         emit_json(rows[0] if len(rows) == 1 else rows, json)
     if json != "-":
         _tell(rows)
     if any("error" in row for row in rows):
         raise typer.Exit(SOME_FAILED)
+
+
+def _one_or_many(request: Request, targets: list[Target], out: Path) -> list[dict[str, Any]]:
+    """A row for each case."""
+    if len(targets) > 1:
+        jobs = min(request.jobs, len(targets))
+        return _cohort(replace(request, jobs=jobs, resumable=True), targets, out)
+    if not request.overwrite:
+        refuse_existing(targets[0].outputs)
+    return [_one(replace(request, jobs=1), targets[0])]
 
 
 def _one(request: Request, target: Target) -> dict[str, Any]:

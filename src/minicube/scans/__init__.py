@@ -10,6 +10,7 @@ from minicube.scans.absence import (
 from minicube.scans.case import Case, Croppable, Sequence, absent_from
 from minicube.scans.components import components, enclosed
 from minicube.scans.conversion import ConversionReport, convert_dataset
+from minicube.scans.dicom_files import MAGIC_END, holds_dicom, is_dicom_start
 from minicube.scans.geometry import Geometry, StoredForm
 from minicube.scans.label_files import read_labels, stated_scheme, write_label_map
 from minicube.scans.labels import NETWORK_SCHEME, LabelMap, LabelScheme, Region, Tissue
@@ -26,6 +27,7 @@ from minicube.scans.reading import load_case, scheme_of_reference
 from minicube.scans.writing import describe_dataset, write_case
 
 __all__ = [
+    "MAGIC_END",
     "NETWORK_SCHEME",
     "Case",
     "CaseFiles",
@@ -48,6 +50,8 @@ __all__ = [
     "describe_dataset",
     "enclosed",
     "find_cases",
+    "holds_dicom",
+    "is_dicom_start",
     "load_case",
     "read_header",
     "read_labels",

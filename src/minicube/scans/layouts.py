@@ -10,6 +10,7 @@ from minicube.scans._bids import find_bids_cases, is_bids
 from minicube.scans._case_files import CaseFiles, Layout, VolumeInFile
 from minicube.scans._dataset_json import find_described_cases, find_single_file
 from minicube.scans._named_files import find_named_cases
+from minicube.scans.dicom_files import holds_dicom
 from minicube.scans.label_files import stated_scheme
 
 __all__ = ["CaseFiles", "Layout", "VolumeInFile", "find_cases"]
@@ -64,6 +65,12 @@ def _with_stated_scheme(case: CaseFiles) -> CaseFiles:
 
 
 def _nothing_recognised(folder: Path) -> InputError:
+    if holds_dicom(folder):
+        return InputError(
+            f"{folder} holds DICOM.",
+            expected="NIfTI",
+            hint="`minicube dicom list` shows what is in it; `minicube segment` takes it as it is",
+        )
     names = sorted(path.name for path in folder.iterdir() if path.name[0] != ".")
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return InputError(

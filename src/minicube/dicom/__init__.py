@@ -1,0 +1,34 @@
+"""DICOM in and out: studies to cases, label maps to segmentations and reports.
+
+Needs the extra ``dicom``; whether something is DICOM at all, ``minicube.scans`` knows without it.
+"""
+
+from minicube.dicom.choice import Assignment, choose
+from minicube.dicom.findings import CODES, Findings
+from minicube.dicom.recognition import Recognised
+from minicube.dicom.report import write_report
+from minicube.dicom.segmentation import write_segmentation
+from minicube.dicom.series import Series, read_series, read_volume
+from minicube.dicom.study import Study, open_studies, open_study, write_case_files
+from minicube.dicom.unpacking import UnpackingLimits, unpacked
+from minicube.dicom.writing import write_study
+
+__all__ = [
+    "CODES",
+    "Assignment",
+    "Findings",
+    "Recognised",
+    "Series",
+    "Study",
+    "UnpackingLimits",
+    "choose",
+    "open_studies",
+    "open_study",
+    "read_series",
+    "read_volume",
+    "unpacked",
+    "write_case_files",
+    "write_report",
+    "write_segmentation",
+    "write_study",
+]

@@ -1,0 +1,47 @@
+"""Whether something is DICOM; all that is known of it without the packages that read it."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+__all__ = ["MAGIC_END", "holds_dicom", "is_dicom_start"]
+
+MAGIC_END: Final = 132
+_LOOKED_AT: Final = 64  # files; a study may have a few others in front
+
+
+def is_dicom_start(start: bytes) -> bool:
+    """Whether a file that begins with these bytes is a DICOM file (PS3.10, 7.1)."""
+    return start[128:MAGIC_END] == b"DICM"
+
+
+def holds_dicom(source: Path) -> bool:
+    """Whether a path is a DICOM study: a zip archive, or a folder with DICOM and no NIfTI.
+
+    Names are not gone by, as scanners give files none or any; the first files' first bytes are.
+    """
+    if source.is_file():
+        return zipfile.is_zipfile(source)
+    names = list(islice(_files(source), _LOOKED_AT))
+    if any(path.name.endswith((".nii", ".nii.gz")) for path in names):
+        return False
+    return any(_starts_as_dicom(path) for path in names)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for where, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (Path(where) / name for name in sorted(names) if name[0] != ".")
+
+
+def _starts_as_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return is_dicom_start(file.read(MAGIC_END))
+    except OSError:
+        return False
