@@ -91,8 +91,8 @@ WORDS = {
         "Çiçek et al., MICCAI 2016, arXiv:1606.06650; giving large what was computed small as in "
         "Shi et al., CVPR 2016, arXiv:1609.05158.",
         "Images are taken in by convolutions of 2³ with stride 2; a transposed convolution gives "
-        "the logits, to which each voxel's own intensities add: that addition is not drawn. Of "
-        "the 3D networks the fastest; not one of the report's.",
+        "the logits. The drawing's last arrow is a convolution of one voxel on the images, whose "
+        "result is added to them. Of the 3D networks the fastest; not one of the report's.",
     ),
     NetworkName.UNET3D: Words(
         "3D U-Net of the package",
