@@ -114,7 +114,7 @@ def shown(sequence):
     import numpy as np
 
     mask = np.zeros(geometry.ras_shape, np.bool_, order="F")
-    for where, slab in images.slabs(sequence):
+    for _, where, slab in images.slabs((sequence,)):
         mask[where] = slab != 0
     return mask
 
