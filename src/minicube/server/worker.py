@@ -123,7 +123,7 @@ def _do(place: JobFolder, request: Request, clock: _Clock) -> Result:
     with clock.at(Stage.SEGMENTING):
         memory = None if request.memory is None else parse_memory(request.memory)
         found = Segmenter(limits=Limits(memory=memory)).segment(case)
-        labels = found.labels.to(SCHEME)
+        case, labels = found.case, found.labels.to(SCHEME)  # with warnings of its quality
     scores = None
     if case.reference is not None:
         with clock.at(Stage.SCORING):
@@ -200,12 +200,17 @@ def tissue_rows(array: NDArray[np.uint8], voxel_ml: float) -> list[TissueRow]:
 
 
 def _result(found: Segmentation, labels: LabelMap, scores: CaseScores | None) -> Result:
+    volumes = found.volumes_ml  # None, not 0, where not determinable
+    unknown = [f"{r.value} is not determinable: scored as not found" for r in found.undeterminable]
     return Result(
-        tissues=tissue_rows(labels.array, found.voxel_ml),
-        regions_ml={region.value: found.volumes_ml[region.value] for region in Region},
+        tissues=[
+            row.model_copy(update={"ml": volumes[row.name]})
+            for row in tissue_rows(labels.array, found.voxel_ml)
+        ],
+        regions_ml={region.value: volumes[region.value] for region in Region},
         scheme=SCHEME,
         scores=[] if scores is None else _score_rows(scores, found.voxel_ml),
-        score_notes=[] if scores is None else [scores.policy.words(), *scores.notes],
+        score_notes=[] if scores is None else [scores.policy.words(), *scores.notes, *unknown],
         model=found.provenance["model"],
         seconds=round(found.seconds, 2),
         warnings=list(found.case.warnings),
