@@ -20,7 +20,7 @@ from minicube._version import __version__
 from minicube.reporting import as_hex
 from minicube.scans import LabelScheme, Sequence, check_enough
 from minicube.server.corrections import keep_correction
-from minicube.server.folders import JobFolder
+from minicube.server.folders import IDENTITY, JobFolder
 from minicube.server.jobs import Job, Phantom, Problem, Role, Series, State
 from minicube.server.jobs import Request as Wanted
 from minicube.server.recognition import common_name, recognise
@@ -65,7 +65,7 @@ def _who(request: Request) -> str:
 
 Here = Annotated[Server, Depends(_server)]
 Who = Annotated[str, Depends(_who)]
-Identity = Annotated[str, InPath(pattern="^[0-9a-f]{32}$", description="Of a job.")]
+Identity = Annotated[str, InPath(pattern=IDENTITY, description="Of a job.")]
 FileName = Annotated[
     str | None,
     Header(alias="X-Filename", max_length=2000, description="The file's name, percent-encoded."),
