@@ -214,13 +214,21 @@ def test_what_is_no_scan_is_refused(tmp_path: Path, data: bytes, status: int) ->
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-def test_links_and_passwords_in_archives_are_refused(client: TestClient) -> None:
+def test_links_passwords_and_odd_packing_in_archives_are_refused(client: TestClient) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         link = zipfile.ZipInfo("t1.nii")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(link, "/etc/passwd")
     assert send(client, open_job(client), packed.getvalue(), "x.zip").status_code == 422
+    damaged = bytearray(zipped(**{"t1.nii": bytes(range(256)) * 9}))
+    damaged[36] |= 6  # a block of a kind that there is not
+    assert send(client, open_job(client), bytes(damaged), "x.zip").status_code == 422
+    for way in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", way) as archive:
+            archive.writestr("t1.nii", b"x")
+        assert send(client, open_job(client), packed.getvalue(), "x.zip").status_code == 422
     locked = bytearray(zipped(**{"t1.nii": b"x"}))
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         locked[locked.index(signature) + offset] |= 1
