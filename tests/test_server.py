@@ -279,6 +279,7 @@ def test_a_key_is_asked_for(tmp_path: Path) -> None:
         ({"Host": "["}, 421),
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
         ({"Origin": BASE, "Sec-Fetch-Site": "same-origin"}, 201),
     ],

@@ -15,7 +15,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from minicube._errors import InputError
+from minicube._errors import InputError, require
 from minicube._version import __version__
 from minicube.reporting import as_hex
 from minicube.scans import LabelScheme, Sequence, check_enough
@@ -147,6 +147,7 @@ def open_job(here: Here, who: Who, given: NewJob) -> Job:
 @router.post("/phantoms", status_code=201)
 def open_phantom(here: Here, who: Who, phantom: Phantom) -> Job:
     """Make a phantom – a made-up head – and segment it; no patient's scan is needed."""
+    require("Making phantoms", "phantom", "scipy")
     title = f"Phantom {phantom.family.upper()}-{phantom.seed}"
     wanted = Wanted(phantom=phantom, memory=here.settings.memory)
     job = _begin(here, who, Job(title=title, request=wanted, state=State.QUEUED, **_fresh()))
