@@ -122,7 +122,7 @@ class Kitchen:
         for name, case in self.cases.items():
             counts = np.bincount(case.labels.array.ravel(), minlength=len(NETWORK_SCHEME.values))
             tumours.append((name, bool(counts[enhancing]), int(counts[1:].sum())))
-        dealt = fold_of_each(tumours, self.request.recipe.folds)
+        dealt = fold_of_each(tumours, self.request.recipe.folds, always=True)
         folds = {name: fold for name, fold in dealt.items() if fold is not None}
         write_json(path, folds)
         return folds
