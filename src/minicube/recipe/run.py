@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from minicube._errors import InputError
-from minicube._files import read_json, write_json
+from minicube._files import locked, read_json, write_json
 from minicube.evaluation.splits import fold_of_each
 from minicube.phantom import PhantomSpec, make_phantom
 from minicube.recipe.plan import Recipe
@@ -165,8 +165,15 @@ class Kitchen:
             shapes=data / simulated.shapes if has_shapes else None,
             patches=data / simulated.patches if has_patches else None,
             leave_out=patients_of(data / simulated.leave_out),
-            seed=_stream_seed(training),
+            seed=self._stream_seed(training),
         )
+
+    def _stream_seed(self, training: Training) -> int:
+        """Another for each seed and for each training that goes on from another: no case twice."""
+        before, start = 0, training.start
+        while start:
+            before, start = before + 1, self.trainings[start].start
+        return 10 * training.config.seed + before
 
 
 def follow(request: RecipeRequest, listener: Listener | None = None) -> Kitchen:
@@ -184,18 +191,18 @@ def follow(request: RecipeRequest, listener: Listener | None = None) -> Kitchen:
 
 def _make(kitchen: Kitchen, training: Training, heard: Listener) -> None:
     run, simulated = kitchen.run_of(training.name), kitchen.request.recipe.simulated
-    if run.is_started() and run.read_config() != training.config:
-        raise InputError(
-            f"{run.path} was begun with other settings than the recipe's.",
-            hint="bring the recipe back, or begin in another folder",
-        )
-    if not run.is_started():
-        run.write_config(training.config)
     start = kitchen.run_of(training.start).path if training.start else None
     stream = Stream(
         kitchen.source(training), run.path / "simulated", simulated.pool, simulated.every
     )
-    with stream:
+    with locked(run.path), stream:  # another command may want the same training
+        if not run.is_started():
+            run.write_config(training.config)
+        elif run.read_config() != training.config:
+            raise InputError(
+                f"{run.path} was begun with other settings than the recipe's.",
+                hint="bring the recipe back, or begin in another folder",
+            )
         material = Material(
             train=[kitchen.cases[name] for name in training.learns],
             held_out=kitchen.phantoms,
@@ -213,9 +220,3 @@ def _in_words(training: Training) -> str:
     }[training.row]
     real = f"{len(training.learns)} real cases and " if training.learns else ""
     return f"{real}simulated cases {made_with}"
-
-
-def _stream_seed(training: Training) -> int:
-    """Another for each seed and for each training that goes on from another: no case twice."""
-    later = bool(training.start) + bool(training.learns)
-    return 10 * training.config.seed + later
