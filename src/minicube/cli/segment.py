@@ -265,7 +265,7 @@ def _tell(rows: list[dict[str, Any]]) -> None:
         if row["memory"] is not None and row["memory"]["peak_bytes"] is not None:
             console().print(f"{row['case']}: {in_words(row['memory']['peak_bytes'])} held")
         for warning in row["warnings"]:
-            console().print(f"[yellow]{row['case']}: {warning}[/]")
+            console().print(f"{row['case']}: {warning}", style="yellow", markup=False)
     there = sum("made_before" in row for row in found)
     if there:
         console().print(f"{there} of {len(rows)} were there already and would come out the same")
