@@ -181,8 +181,11 @@ def recognise_uploads(here: Here, who: Who, identity: Identity) -> Job:
     _check_uploading(job)
     folder = here.folder(job).uploads
     folder.mkdir(exist_ok=True)
-    case = recognise(folder, {upload.stored: upload.name for upload in job.uploads})
+    names = {upload.stored: upload.name for upload in job.uploads}
+    case = recognise(folder, names)
     with here.store.changing(identity, *_UPLOADING) as job:
+        if names.keys() != {upload.stored for upload in job.uploads}:
+            raise Refused(409, "More files came in meanwhile.", hint="recognise once more")
         job.title = job.title or common_name([series.name for series in case.series])
         job.state, job.remarks = State.RECOGNISED, list(case.remarks)
         job.series = [

@@ -146,10 +146,10 @@ def _unpack(archive: Path, folder: Path, allowance: Allowance) -> list[Upload]:
             left = allowance.total
             for entry in entries:
                 _check_entry(entry)
-                upload = _unpack_one(packed, entry, folder, left, allowance)
+                size, upload = _unpack_one(packed, entry, folder, left, allowance)
+                left -= size  # of what is of no use, too: it had to be written to see
                 if upload is not None:
                     taken.append(upload)
-                    left -= upload.size
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         take_back(folder, taken)
         raise Refused(
@@ -169,7 +169,7 @@ def _unpack_one(
     folder: Path,
     left: int,
     allowance: Allowance,
-) -> Upload | None:
+) -> tuple[int, Upload | None]:
     """What an entry really unpacks to counts, not what the archive says of it."""
     most = min(left, max(_FREE_RATIO, entry.compress_size * allowance.ratio))
     with arriving(folder) as path:
@@ -181,7 +181,7 @@ def _unpack_one(
             raise Refused(413, "A file in the zip is packed far too well to be a scan.")
         with path.open("rb") as file:
             ending = _ending(path, file.read(MAGIC_END))
-        return None if ending is None else _settled(path, entry.filename, folder, ending)
+        return size, None if ending is None else _settled(path, entry.filename, folder, ending)
 
 
 def _copy(source: IO[bytes], target: IO[bytes], most: int) -> int | None:
