@@ -44,6 +44,12 @@ export function ask(title, text, yes, danger = true) {
   });
 }
 
+export function swatch(colour) {
+  const box = h("span", { class: "swatch" });
+  box.style.background = colour ?? "transparent";
+  return box;
+}
+
 export const ml = (value) => value === null ? "not determinable" : `${value < 10 ? value.toFixed(2) : value.toFixed(1)} ml`;
 
 export function seconds(value) {

@@ -1,7 +1,7 @@
 // A finished case: the scan with its labels, volumes, scores, files.
 
 import { api, download, openReport } from "./api.js";
-import { ask, h, ml, problemBox, say, seconds, size } from "./dom.js";
+import { ask, h, ml, problemBox, say, seconds, size, swatch } from "./dom.js";
 import { penTools } from "./pen.js";
 import { Viewer } from "./viewer.js";
 
@@ -176,12 +176,6 @@ export function resultView({ main, job, about, again }) {
     await api.remove(job.id).catch((error) => say(error.problem));
     location.hash = "#/";
   }
-}
-
-function swatch(colour) {
-  const box = h("span", { class: "swatch" });
-  box.style.background = colour;
-  return box;
 }
 
 function buttons(entries, chosen, label, pick) {
