@@ -38,6 +38,7 @@ from minicube.scans import (
     Region,
     Sequence,
     load_case,
+    remarks_on_scores,
     write_label_map,
     write_volume,
 )
@@ -201,7 +202,6 @@ def tissue_rows(array: NDArray[np.uint8], voxel_ml: float) -> list[TissueRow]:
 
 def _result(found: Segmentation, labels: LabelMap, scores: CaseScores | None) -> Result:
     volumes = found.volumes_ml  # None, not 0, where not determinable
-    unknown = [f"{r.value} is not determinable: scored as not found" for r in found.undeterminable]
     return Result(
         tissues=[
             row.model_copy(update={"ml": volumes[row.name]})
@@ -210,13 +210,17 @@ def _result(found: Segmentation, labels: LabelMap, scores: CaseScores | None) ->
         regions_ml={region.value: volumes[region.value] for region in Region},
         scheme=SCHEME,
         scores=[] if scores is None else _score_rows(scores, found.voxel_ml),
-        score_notes=[] if scores is None else [scores.policy.words(), *scores.notes, *unknown],
+        score_notes=[] if scores is None else _score_notes(found.case, scores),
         model=found.provenance["model"],
         seconds=round(found.seconds, 2),
         warnings=list(found.case.warnings),
         peak_bytes=peak_memory(),
         stage_seconds={},
     )
+
+
+def _score_notes(case: Case, scores: CaseScores) -> list[str]:
+    return [scores.policy.words(), *scores.notes, *remarks_on_scores(case.images)]
 
 
 def _score_rows(scores: CaseScores, voxel_ml: float) -> list[ScoreRow]:
