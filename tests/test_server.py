@@ -307,6 +307,20 @@ def test_a_second_server_keeps_off(tmp_path: Path) -> None:
         pass
 
 
+def test_only_what_is_of_jobs_is_cleared_up(tmp_path: Path) -> None:
+    own, left = tmp_path / "jobs" / "my study" / "scan.nii", tmp_path / "jobs" / ("0" * 32)
+    for folder in (own.parent, left / "uploads"):
+        folder.mkdir(parents=True)
+    own.write_bytes(b"mine")
+    with serving(tmp_path) as client:
+        uploads = tmp_path / "jobs" / open_job(client) / "uploads"
+        (uploads / ".part-0").write_bytes(b"half")
+    with serving(tmp_path):
+        assert list(uploads.iterdir()) == []
+    assert own.exists()
+    assert not left.exists()
+
+
 def test_old_jobs_go(tmp_path: Path) -> None:
     with serving(tmp_path) as client:
         job = open_job(client)
