@@ -16,7 +16,7 @@ from minicube.phantom import PhantomSpec, make_phantom
 from minicube.recipe.plan import Recipe
 from minicube.recipe.trainings import Row, Training, trainings
 from minicube.scans import NETWORK_SCHEME, Tissue
-from minicube.simulator import Source, patients_of
+from minicube.simulator import Source, cases_named, patients_of
 from minicube.training import (
     Listener,
     Material,
@@ -159,6 +159,7 @@ class Kitchen:
     def source(self, training: Training) -> Source:
         """What a training's simulated cases are made by."""
         simulated, data = self.request.recipe.simulated, self.request.data
+        self._check_left_out(data / simulated.leave_out)
         has_shapes = training.row is not Row.NOTHING
         has_patches = training.row is Row.PATCHES
         return Source(
@@ -167,6 +168,16 @@ class Kitchen:
             leave_out=patients_of(data / simulated.leave_out),
             seed=self._stream_seed(training),
         )
+
+    def _check_left_out(self, table: Path) -> None:
+        """Each real case judges somebody: nothing of its patient may be learnt from before."""
+        unnamed = sorted(self.cases.keys() - cases_named(table))
+        if unnamed:
+            raise InputError(
+                f"{table} does not name every real case, so that its patient could be left out.",
+                found=f"not there: {', '.join(unnamed)}",
+                hint="add a row for each, with its `case` and its `BraTS20 id`",
+            )
 
     def _stream_seed(self, training: Training) -> int:
         """Another for each seed and for each training that goes on from another: no case twice."""
@@ -203,6 +214,7 @@ def _make(kitchen: Kitchen, training: Training, heard: Listener) -> None:
                 f"{run.path} was begun with other settings than the recipe's.",
                 hint="bring the recipe back, or begin in another folder",
             )
+        _keep_material(kitchen, training)
         material = Material(
             train=[kitchen.cases[name] for name in training.learns],
             held_out=kitchen.phantoms,
@@ -210,6 +222,25 @@ def _make(kitchen: Kitchen, training: Training, heard: Listener) -> None:
             stream=stream,
         )
         fit(run, training.config, material, start=start, listener=heard)
+
+
+def _keep_material(kitchen: Kitchen, training: Training) -> None:
+    """Note what a run learns from, or refuse to go on with anything else."""
+    simulated = kitchen.request.recipe.simulated
+    material = {
+        "simulated": dict(kitchen.source(training).origin),
+        "pool": simulated.pool,
+        "every": simulated.every,
+        "real": {name: dict(kitchen.cases[name].origin) for name in training.learns},
+    }
+    path = kitchen.run_of(training.name).path / "material.json"
+    if not path.exists():
+        write_json(path, material)
+    elif read_json(path) != material:
+        raise InputError(
+            f"{path.parent} was begun with other material.",
+            hint="bring back what it began with, or begin in another folder",
+        )
 
 
 def _in_words(training: Training) -> str:

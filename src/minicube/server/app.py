@@ -80,6 +80,9 @@ def serve(settings: Settings) -> None:
     """
     try:
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        jobs = settings.data / _JOBS
+        jobs.mkdir(mode=0o700, exist_ok=True)
+        jobs.chmod(0o700)  # scans are no other user's, wherever the folder lies
     except OSError as error:
         raise InputError(
             f"{settings.data} cannot be used as a folder.", found=error.strerror or str(error)
