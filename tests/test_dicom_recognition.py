@@ -10,9 +10,11 @@ import pytest
 
 pytest.importorskip("highdicom")
 
+from pydicom import Dataset
+
 from minicube._errors import InputError
 from minicube.dicom.choice import choose, told_apart_by_time
-from minicube.dicom.facts import Facts
+from minicube.dicom.facts import Facts, facts_of
 from minicube.dicom.frames import Frame
 from minicube.dicom.recognition import Recognised, recognise
 from minicube.dicom.series import Series
@@ -160,6 +162,16 @@ def test_a_t1_pair_without_any_word_of_contrast_is_told_apart_by_time() -> None:
         T1C: 1,
     }
     assert any("not certain" in remark for remark in chosen.remarks)
+
+
+@pytest.mark.parametrize(
+    "said", ["Gadovist", "gadolinium", "", "None", "NO CONTRAST", "without Gd"]
+)
+def test_an_agent_may_be_denied(said: str) -> None:
+    header = Dataset()
+    header.ContrastBolusAgent = said
+    stated = facts_of(header, replace(FRAME, kind=(None, None, None, ()))).agent
+    assert stated is said.lower().startswith("gad")
 
 
 def test_an_agent_stated_on_every_t1_series_says_nothing() -> None:

@@ -80,9 +80,14 @@ def test_stages_learn_from_simulated_cases_alone(tmp_path: Path) -> None:
 
 def test_a_recipe_is_followed_judged_and_gone_on_with(tmp_path: Path) -> None:
     write_small_dataset(tmp_path / "data" / "cases", 3)
-    (tmp_path / "data" / "left_out.tsv").write_text("case\tBraTS20 id\n")
+    table = tmp_path / "data" / "left_out.tsv"
+    lines = [f"small-{number:03d}\t{number + 1:03d}\n" for number in range(4)]
+    table.write_text("case\tBraTS20 id\n" + "".join(lines[:2]))
     only = ("nothing-real/seed-0",)
     request = RecipeRequest(small_recipe(), tmp_path / "data", tmp_path / "out", only)
+    with pytest.raises(InputError, match="does not name every real case"):
+        follow(request)
+    table.write_text("case\tBraTS20 id\n" + "".join(lines[:3]))
     kitchen = follow(request)
     runs = [kitchen.run_of(f"nothing-real/seed-0/{stage}") for stage in ("first", "second")]
     weights = [(run.path / "weights.safetensors").read_bytes() for run in runs]
@@ -104,6 +109,10 @@ def test_a_recipe_is_followed_judged_and_gone_on_with(tmp_path: Path) -> None:
     # Gone on with: nothing is made anew, other settings are refused, so are other cases.
     follow(request)
     assert [(run.path / "weights.safetensors").read_bytes() for run in runs] == weights
+    table.write_text("case\tBraTS20 id\n" + "".join(lines))
+    with pytest.raises(InputError, match="other material"):
+        follow(request)
+    table.write_text("case\tBraTS20 id\n" + "".join(lines[:3]))
     other = small_recipe(stages={"first": STAGE, "second": STAGE | {"steps": 3}})
     with pytest.raises(InputError, match="other settings"):
         follow(RecipeRequest(other, request.data, request.out, only))

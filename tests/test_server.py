@@ -214,13 +214,21 @@ def test_what_is_no_scan_is_refused(tmp_path: Path, data: bytes, status: int) ->
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-def test_links_and_passwords_in_archives_are_refused(client: TestClient) -> None:
+def test_links_passwords_and_odd_packing_in_archives_are_refused(client: TestClient) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         link = zipfile.ZipInfo("t1.nii")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(link, "/etc/passwd")
     assert send(client, open_job(client), packed.getvalue(), "x.zip").status_code == 422
+    damaged = bytearray(zipped(**{"t1.nii": bytes(range(256)) * 9}))
+    damaged[36] |= 6  # a block of a kind that there is not
+    assert send(client, open_job(client), bytes(damaged), "x.zip").status_code == 422
+    for way in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", way) as archive:
+            archive.writestr("t1.nii", b"x")
+        assert send(client, open_job(client), packed.getvalue(), "x.zip").status_code == 422
     locked = bytearray(zipped(**{"t1.nii": b"x"}))
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         locked[locked.index(signature) + offset] |= 1
@@ -271,6 +279,7 @@ def test_a_key_is_asked_for(tmp_path: Path) -> None:
         ({"Host": "["}, 421),
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
         ({"Origin": BASE, "Sec-Fetch-Site": "same-origin"}, 201),
     ],
@@ -296,6 +305,20 @@ def test_the_page_needs_nothing_from_elsewhere(client: TestClient) -> None:
 def test_a_second_server_keeps_off(tmp_path: Path) -> None:
     with serving(tmp_path), pytest.raises(InputError, match="at work"), serving(tmp_path):
         pass
+
+
+def test_only_what_is_of_jobs_is_cleared_up(tmp_path: Path) -> None:
+    own, left = tmp_path / "jobs" / "my study" / "scan.nii", tmp_path / "jobs" / ("0" * 32)
+    for folder in (own.parent, left / "uploads"):
+        folder.mkdir(parents=True)
+    own.write_bytes(b"mine")
+    with serving(tmp_path) as client:
+        uploads = tmp_path / "jobs" / open_job(client) / "uploads"
+        (uploads / ".part-0").write_bytes(b"half")
+    with serving(tmp_path):
+        assert list(uploads.iterdir()) == []
+    assert own.exists()
+    assert not left.exists()
 
 
 def test_old_jobs_go(tmp_path: Path) -> None:

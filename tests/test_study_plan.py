@@ -72,6 +72,7 @@ def test_many_cases_are_split_once_as_in_the_report(tumours: Tumours) -> None:
     assert set(found.values()) == {0, None}
     assert len(found) == len(tumours)
     assert len(tested) == round(84 / 484 * len(tumours))
+    assert set(fold_of_each(tumours, 3, always=True).values()) == {0, 1, 2}
     for kind in (True, False):
         names = {name for name, enhances, _ in tumours if enhances is kind}
         assert abs(len(names & set(tested)) - len(tested) * len(names) / len(tumours)) <= 1

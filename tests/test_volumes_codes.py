@@ -11,6 +11,13 @@ from hypothesis.extra import numpy as arrays
 from minicube._errors import InternalError
 from minicube.volumes.codes import EXACT_LEVELS, ROUNDING, decode, encode
 
+
+def decoded(codes: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    out = np.empty(codes.shape, np.float32)
+    decode(codes, levels, out)
+    return out
+
+
 SHAPES = st.tuples(*[st.integers(1, 6)] * 3)
 
 
@@ -20,7 +27,7 @@ def test_few_values_come_back_bit_for_bit(image: np.ndarray) -> None:
     codes, levels = encode(image)
     assert codes.dtype == np.uint16
     assert levels.dtype == np.float32
-    assert np.array_equal(decode(codes, levels), image)
+    assert np.array_equal(decoded(codes, levels), image)
     assert np.array_equal(codes == 0, image == 0)
 
 
@@ -41,7 +48,7 @@ def test_many_values_are_rounded_by_half_a_step_and_never_to_zero(
     inside = image != 0
     assert np.unique(image).size > EXACT_LEVELS
     codes, levels = encode(image)
-    found = decode(codes, levels)
+    found = decoded(codes, levels)
     assert np.array_equal(found != 0, inside)
     deviation = image[inside].std(dtype=np.float64)
     float32 = np.abs(image).max() * 2.0**-23
@@ -54,7 +61,7 @@ def test_an_outlier_costs_no_precision() -> None:
     image = np.random.default_rng(0).normal(0, 1, (30, 30, 30)).astype(np.float32)
     image[3, 4, 5] = 150
     codes, levels = encode(image)
-    found = decode(codes, levels)
+    found = decoded(codes, levels)
     assert np.abs(found - image).max() <= ROUNDING / 2 * image.std() * 1.001
 
 

@@ -56,20 +56,24 @@ def locked(folder: Path) -> Iterator[None]:
     """Keep other processes out of a folder; the lock goes when its owner does, however it ends.
 
     Raises:
-        InputError: Another process is at work in the folder.
+        InputError: Another process is at work in the folder, or it cannot be written to.
     """
     from filelock import FileLock, Timeout
 
+    lock = FileLock(folder / ".lock", blocking=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock", blocking=False):
-            yield
+        lock.acquire()
     except Timeout as error:
         raise InputError(
             f"Another process is at work in {folder}.", hint="wait for it, or stop it"
         ) from error
     except OSError as error:
         raise _cannot_write(folder, error) from error
+    try:  # what goes wrong in the block is another matter
+        yield
+    finally:
+        lock.release()
 
 
 def write_text(path: Path, text: str, *, overwrite: bool = True) -> None:

@@ -87,7 +87,7 @@ def progress() -> Iterator[Progress]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeLeft(elapsed_when_finished=True),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),  # names of cases
     )
     with Progress(*columns, console=screen, disable=not screen.is_terminal) as display:
         yield display

@@ -33,6 +33,7 @@ class TrainingDisplay:
             f"{config.network} {'-'.join(map(str, config.widths))}, {config.steps} steps"
             + (f", going on at step {step}" if step else "")
         )
+        self._smooth = None  # of a recipe's training before this one
         self._bar = self._display.add_task("training", total=config.steps, completed=step, note="")
 
     def stepped(self, step: int, loss: float) -> None:

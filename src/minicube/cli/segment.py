@@ -246,6 +246,7 @@ def _teller(display: Progress) -> Callable[[str, MemoryPlan], None]:
 
 
 def _tell(rows: list[dict[str, Any]]) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     from minicube.planning import in_words
@@ -258,14 +259,16 @@ def _tell(rows: list[dict[str, Any]]) -> None:
     for row in found:
         ml = row["volumes_ml"]
         regions = (_millilitres(ml[name]) for name in ("WT", "TC", "ET"))
-        table.add_row(row["case"], *regions, f"{row['seconds']:.1f}", row["output"])
+        case, written = escape(row["case"]), escape(row["output"])
+        table.add_row(case, *regions, f"{row['seconds']:.1f}", written)
     if found:
         results().print(table)
     for row in found:
         if row["memory"] is not None and row["memory"]["peak_bytes"] is not None:
-            console().print(f"{row['case']}: {in_words(row['memory']['peak_bytes'])} held")
+            held = in_words(row["memory"]["peak_bytes"])
+            console().print(f"{row['case']}: {held} held", markup=False)
         for warning in row["warnings"]:
-            console().print(f"[yellow]{row['case']}: {warning}[/]")
+            console().print(f"{row['case']}: {warning}", style="yellow", markup=False)
     there = sum("made_before" in row for row in found)
     if there:
         console().print(f"{there} of {len(rows)} were there already and would come out the same")

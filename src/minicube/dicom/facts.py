@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydicom import Dataset
 
 from minicube.dicom.frames import Frame, first_group, quietly
+from minicube.dicom.words import says_contrast
 
 __all__ = ["Facts", "facts_of"]
 
@@ -111,7 +112,8 @@ def _spin_echo(header: Dataset) -> bool | None:
 def _agent(header: Dataset) -> bool:
     if header.get("ContrastBolusAgentSequence"):
         return True
-    return str(header.get("ContrastBolusAgent") or "").strip().lower() not in _NO_AGENT
+    said = _plain(str(header.get("ContrastBolusAgent") or ""))
+    return said not in _NO_AGENT and says_contrast(said) is not False
 
 
 def _time(header: Dataset) -> str:

@@ -77,10 +77,16 @@ def image_files(folder: Path) -> Iterator[Path]:
                     hint="give the folder of one study",
                 )
             path = Path(where) / name
-            if path.is_file():
-                with path.open("rb") as file:
-                    if is_dicom_start(file.read(MAGIC_END)):
-                        yield path
+            if path.is_file() and _may_be_dicom(path):
+                yield path
+
+
+def _may_be_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return is_dicom_start(file.read(MAGIC_END))
+    except OSError:  # whoever reads it will be told
+        return True
 
 
 @contextmanager

@@ -80,7 +80,7 @@ class Recognised:
         return None if self.rejected else max(Sequence, key=lambda s: self.scores[s])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; nothing of the patient is among them."""
+        """Return plain values for JSON: no field of the patient, but what was typed as its name."""
         series, geometry = self.series, self.series.geometry
         return {
             "number": series.number,

@@ -118,8 +118,20 @@ def write_case_files(study: Study, assignment: Assignment, folder: Path) -> Case
         write_volume(paths[sequence], read_volume(series), series.geometry)
     chosen = {"assignment": assignment.to_dict()}
     write_json(folder / "study.json", study.to_dict() | chosen)
-    remarks = (*assignment.remarks, *study.remarks[:3])
-    return CaseFiles(study.identity, Layout.PLAIN, paths, remarks=remarks)
+    return CaseFiles(
+        study.identity,
+        Layout.PLAIN,
+        paths,
+        remarks=(*assignment.remarks, *_remark_on_files(len(study.remarks))),
+    )
+
+
+def _remark_on_files(unread: int) -> tuple[str, ...]:
+    """How many could not be read; their names, which may be a patient's, stay out of reports."""
+    if not unread:
+        return ()
+    files = "one file" if unread == 1 else f"{unread} files"
+    return (f"{files} of the study could not be read: `minicube dicom list` says which",)
 
 
 def _check(study: Study, assignment: Assignment) -> None:

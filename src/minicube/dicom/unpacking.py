@@ -18,6 +18,7 @@ from minicube.scans import MAGIC_END, is_dicom_start
 __all__ = ["UnpackingLimits", "unpacked"]
 
 _CHUNK: Final = 1 << 20
+_PACKED: Final = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # LZMA takes memory as it likes
 _BROKEN: Final = (
     zipfile.BadZipFile,
     zlib.error,
@@ -86,6 +87,11 @@ def _unpack(archive: zipfile.ZipFile, source: Path, folder: Path, limits: Unpack
                 f"{source} holds a link.",
                 expected="plain files",
                 hint="pack the files themselves",
+            )
+        if entry.compress_type not in _PACKED:
+            raise InputError(
+                f"{source} is packed in an unusual way.",
+                expected="a zip archive, stored or deflated",
             )
         if not entry.is_dir():
             with archive.open(entry) as packed:

@@ -61,7 +61,7 @@ class Recipe(_Plain):
     few: tuple[Annotated[int, Field(ge=1)], ...] = (1, 4)
     phantoms: int = Field(6, ge=1)
     simulated: Simulated
-    stages: dict[str, TrainingConfig] = Field(min_length=1)
+    stages: dict[str, TrainingConfig] = Field(min_length=1, max_length=9)
     real: TrainingConfig
 
     @model_validator(mode="after")

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from minicube._errors import InputError
-from minicube._files import read_json, write_json
+from minicube._files import locked, read_json, write_json
 from minicube.evaluation.splits import fold_of_each
 from minicube.phantom import PhantomSpec, make_phantom
 from minicube.recipe.plan import Recipe
 from minicube.recipe.trainings import Row, Training, trainings
 from minicube.scans import NETWORK_SCHEME, Tissue
-from minicube.simulator import Source, patients_of
+from minicube.simulator import Source, cases_named, patients_of
 from minicube.training import (
     Listener,
     Material,
@@ -122,7 +122,7 @@ class Kitchen:
         for name, case in self.cases.items():
             counts = np.bincount(case.labels.array.ravel(), minlength=len(NETWORK_SCHEME.values))
             tumours.append((name, bool(counts[enhancing]), int(counts[1:].sum())))
-        dealt = fold_of_each(tumours, self.request.recipe.folds)
+        dealt = fold_of_each(tumours, self.request.recipe.folds, always=True)
         folds = {name: fold for name, fold in dealt.items() if fold is not None}
         write_json(path, folds)
         return folds
@@ -159,14 +159,32 @@ class Kitchen:
     def source(self, training: Training) -> Source:
         """What a training's simulated cases are made by."""
         simulated, data = self.request.recipe.simulated, self.request.data
+        self._check_left_out(data / simulated.leave_out)
         has_shapes = training.row is not Row.NOTHING
         has_patches = training.row is Row.PATCHES
         return Source(
             shapes=data / simulated.shapes if has_shapes else None,
             patches=data / simulated.patches if has_patches else None,
             leave_out=patients_of(data / simulated.leave_out),
-            seed=_stream_seed(training),
+            seed=self._stream_seed(training),
         )
+
+    def _check_left_out(self, table: Path) -> None:
+        """Each real case judges somebody: nothing of its patient may be learnt from before."""
+        unnamed = sorted(self.cases.keys() - cases_named(table))
+        if unnamed:
+            raise InputError(
+                f"{table} does not name every real case, so that its patient could be left out.",
+                found=f"not there: {', '.join(unnamed)}",
+                hint="add a row for each, with its `case` and its `BraTS20 id`",
+            )
+
+    def _stream_seed(self, training: Training) -> int:
+        """Another for each seed and for each training that goes on from another: no case twice."""
+        before, start = 0, training.start
+        while start:
+            before, start = before + 1, self.trainings[start].start
+        return 10 * training.config.seed + before
 
 
 def follow(request: RecipeRequest, listener: Listener | None = None) -> Kitchen:
@@ -184,18 +202,19 @@ def follow(request: RecipeRequest, listener: Listener | None = None) -> Kitchen:
 
 def _make(kitchen: Kitchen, training: Training, heard: Listener) -> None:
     run, simulated = kitchen.run_of(training.name), kitchen.request.recipe.simulated
-    if run.is_started() and run.read_config() != training.config:
-        raise InputError(
-            f"{run.path} was begun with other settings than the recipe's.",
-            hint="bring the recipe back, or begin in another folder",
-        )
-    if not run.is_started():
-        run.write_config(training.config)
     start = kitchen.run_of(training.start).path if training.start else None
     stream = Stream(
         kitchen.source(training), run.path / "simulated", simulated.pool, simulated.every
     )
-    with stream:
+    with locked(run.path), stream:  # another command may want the same training
+        if not run.is_started():
+            run.write_config(training.config)
+        elif run.read_config() != training.config:
+            raise InputError(
+                f"{run.path} was begun with other settings than the recipe's.",
+                hint="bring the recipe back, or begin in another folder",
+            )
+        _keep_material(kitchen, training)
         material = Material(
             train=[kitchen.cases[name] for name in training.learns],
             held_out=kitchen.phantoms,
@@ -203,6 +222,25 @@ def _make(kitchen: Kitchen, training: Training, heard: Listener) -> None:
             stream=stream,
         )
         fit(run, training.config, material, start=start, listener=heard)
+
+
+def _keep_material(kitchen: Kitchen, training: Training) -> None:
+    """Note what a run learns from, or refuse to go on with anything else."""
+    simulated = kitchen.request.recipe.simulated
+    material = {
+        "simulated": dict(kitchen.source(training).origin),
+        "pool": simulated.pool,
+        "every": simulated.every,
+        "real": {name: dict(kitchen.cases[name].origin) for name in training.learns},
+    }
+    path = kitchen.run_of(training.name).path / "material.json"
+    if not path.exists():
+        write_json(path, material)
+    elif read_json(path) != material:
+        raise InputError(
+            f"{path.parent} was begun with other material.",
+            hint="bring back what it began with, or begin in another folder",
+        )
 
 
 def _in_words(training: Training) -> str:
@@ -213,9 +251,3 @@ def _in_words(training: Training) -> str:
     }[training.row]
     real = f"{len(training.learns)} real cases and " if training.learns else ""
     return f"{real}simulated cases {made_with}"
-
-
-def _stream_seed(training: Training) -> int:
-    """Another for each seed and for each training that goes on from another: no case twice."""
-    later = bool(training.start) + bool(training.learns)
-    return 10 * training.config.seed + later

@@ -12,7 +12,15 @@ from markupsafe import Markup
 from minicube.reporting.colours import as_hex
 from minicube.reporting.html import page, picture_source
 from minicube.reporting.planes import Panel, View, most_telling, render_planes, view_of
-from minicube.scans import Case, LabelMap, Region, Sequence, Tissue, undeterminable
+from minicube.scans import (
+    Case,
+    LabelMap,
+    Region,
+    Sequence,
+    Tissue,
+    remarks_on_scores,
+    undeterminable,
+)
 
 if TYPE_CHECKING:
     from minicube.evaluation import CaseScores
@@ -61,7 +69,7 @@ def case_report(
         regions=_regions(case, labels),
         scheme=labels.scheme,
         score_rows=[] if scores is None else _score_rows(scores),
-        score_notes=() if scores is None else (scores.policy.words(), *scores.notes),
+        score_notes=() if scores is None else _score_notes(case, scores),
         facts={
             **provenance,
             "sequences": _sequences(case),
@@ -136,6 +144,10 @@ def _score_rows(scores: CaseScores) -> list[dict[str, Any]]:
         {"name": name, "score": score, "counts": score.counts}
         for name, score in {**regions, **classes}.items()
     ]
+
+
+def _score_notes(case: Case, scores: CaseScores) -> tuple[str, ...]:
+    return (scores.policy.words(), *scores.notes, *remarks_on_scores(case.images))
 
 
 def _sequences(case: Case) -> str:

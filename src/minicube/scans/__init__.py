@@ -4,6 +4,7 @@ from minicube.scans._names import sequence_named
 from minicube.scans.absence import (
     check_complete,
     check_enough,
+    remarks_on_scores,
     undeterminable,
     without_enhancement,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "read_labels",
     "read_volume",
     "read_volumes_4d",
+    "remarks_on_scores",
     "scheme_of_reference",
     "sequence_named",
     "stated_scheme",

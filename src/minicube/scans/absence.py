@@ -15,6 +15,7 @@ __all__ = [
     "check_complete",
     "check_enough",
     "remarks_on_absence",
+    "remarks_on_scores",
     "undeterminable",
     "without_enhancement",
 ]
@@ -82,6 +83,14 @@ def remarks_on_absence(present: Container[Sequence]) -> tuple[str, ...]:
             "tumour is given"
         )
     return tuple(remarks)
+
+
+def remarks_on_scores(present: Container[Sequence]) -> tuple[str, ...]:
+    """Return what belongs beside scores of regions that nobody can tell from these sequences."""
+    return tuple(
+        f"{region.value} is not determinable: scored as not found"
+        for region in undeterminable(present)
+    )
 
 
 def without_enhancement(labels: LabelMap) -> LabelMap:

@@ -12,6 +12,7 @@ from typing import Final
 __all__ = ["MAGIC_END", "holds_dicom", "is_dicom_start"]
 
 MAGIC_END: Final = 132
+_NIFTI: Final = (".nii", ".nii.gz")
 _LOOKED_AT: Final = 64  # files; a study may have a few others in front
 
 
@@ -25,10 +26,10 @@ def holds_dicom(source: Path) -> bool:
 
     Names are not gone by, as scanners give files none or any; the first files' first bytes are.
     """
-    if source.is_file():
-        return zipfile.is_zipfile(source)
+    if source.is_file():  # what is looked for in a zip may stand in a packed scan by chance
+        return not source.name.endswith(_NIFTI) and zipfile.is_zipfile(source)
     names = list(islice(_files(source), _LOOKED_AT))
-    if any(path.name.endswith((".nii", ".nii.gz")) for path in names):
+    if any(path.name.endswith(_NIFTI) for path in names):
         return False
     return any(_starts_as_dicom(path) for path in names)
 

@@ -15,12 +15,12 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from minicube._errors import InputError
+from minicube._errors import InputError, require
 from minicube._version import __version__
 from minicube.reporting import as_hex
 from minicube.scans import LabelScheme, Sequence, check_enough
 from minicube.server.corrections import keep_correction
-from minicube.server.folders import JobFolder
+from minicube.server.folders import IDENTITY, JobFolder
 from minicube.server.jobs import Job, Phantom, Problem, Role, Series, State
 from minicube.server.jobs import Request as Wanted
 from minicube.server.recognition import common_name, recognise
@@ -65,7 +65,7 @@ def _who(request: Request) -> str:
 
 Here = Annotated[Server, Depends(_server)]
 Who = Annotated[str, Depends(_who)]
-Identity = Annotated[str, InPath(pattern="^[0-9a-f]{32}$", description="Of a job.")]
+Identity = Annotated[str, InPath(pattern=IDENTITY, description="Of a job.")]
 FileName = Annotated[
     str | None,
     Header(alias="X-Filename", max_length=2000, description="The file's name, percent-encoded."),
@@ -147,6 +147,7 @@ def open_job(here: Here, who: Who, given: NewJob) -> Job:
 @router.post("/phantoms", status_code=201)
 def open_phantom(here: Here, who: Who, phantom: Phantom) -> Job:
     """Make a phantom – a made-up head – and segment it; no patient's scan is needed."""
+    require("Making phantoms", "phantom", "scipy")
     title = f"Phantom {phantom.family.upper()}-{phantom.seed}"
     wanted = Wanted(phantom=phantom, memory=here.settings.memory)
     job = _begin(here, who, Job(title=title, request=wanted, state=State.QUEUED, **_fresh()))
@@ -180,8 +181,11 @@ def recognise_uploads(here: Here, who: Who, identity: Identity) -> Job:
     _check_uploading(job)
     folder = here.folder(job).uploads
     folder.mkdir(exist_ok=True)
-    case = recognise(folder, {upload.stored: upload.name for upload in job.uploads})
+    names = {upload.stored: upload.name for upload in job.uploads}
+    case = recognise(folder, names)
     with here.store.changing(identity, *_UPLOADING) as job:
+        if names.keys() != {upload.stored for upload in job.uploads}:
+            raise Refused(409, "More files came in meanwhile.", hint="recognise once more")
         job.title = job.title or common_name([series.name for series in case.series])
         job.state, job.remarks = State.RECOGNISED, list(case.remarks)
         job.series = [

@@ -78,9 +78,17 @@ def serve(settings: Settings) -> None:
     Raises:
         InputError: The data folder or the address cannot be used, or another server uses it.
     """
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(settings.data):
-        pass  # complain before uvicorn would, in plain words
+    try:
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        jobs = settings.data / _JOBS
+        jobs.mkdir(mode=0o700, exist_ok=True)
+        jobs.chmod(0o700)  # scans are no other user's, wherever the folder lies
+    except OSError as error:
+        raise InputError(
+            f"{settings.data} cannot be used as a folder.", found=error.strerror or str(error)
+        ) from error
+    with locked(settings.data):  # complain before uvicorn would, in plain words
+        Store(settings.data / _DATABASE).close()
     listening = _listen(settings)
     # No access log: the audit log says who did what.
     config = uvicorn.Config(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,15 @@ from typing import Final
 
 from minicube.server.jobs import Job, OutputFile, Role
 
-__all__ = ["JobFolder", "Outputs"]
+__all__ = ["IDENTITY", "JobFolder", "Outputs", "is_identity"]
+
+IDENTITY: Final = "^[0-9a-f]{32}$"
+"""What a job's name, and so its folder's, looks like."""
+
+
+def is_identity(name: str) -> bool:
+    """Whether a folder of that name can be a job's."""
+    return re.fullmatch(IDENTITY, name) is not None
 
 
 class Outputs:

@@ -98,7 +98,7 @@ class Gate:
 def _is_same_site(headers: Headers, host: str) -> bool:
     origin = headers.get("origin")
     if origin is not None:
-        return urlsplit(origin).netloc == host
+        return origin.partition("://")[2].lower() == host.lower()
     return headers.get("sec-fetch-site") in (None, "same-origin", "none")
 
 

@@ -129,7 +129,7 @@ class TissueRow(_Value):
     value: int
     name: str
     colour: str
-    ml: float
+    ml: float | None = Field(description="Null where not determinable.")
 
 
 class ScoreRow(_Value):

@@ -17,7 +17,7 @@ from typing import Final
 
 from minicube._errors import InputError
 from minicube._files import read_json, write_json
-from minicube.server.folders import JobFolder
+from minicube.server.folders import JobFolder, is_identity
 from minicube.server.jobs import Job, Problem, Progress, Result, Role, Stage, State
 from minicube.server.store import Store
 
@@ -26,6 +26,7 @@ __all__ = ["Runner"]
 _TICK: Final = 0.2  # seconds between looks at the process
 _ATTEMPTS: Final = 3  # that a job is given when the server goes down under it
 _SWEEP: Final = 600.0  # seconds between looks for jobs that have been kept long enough
+_PAUSE: Final = 10.0  # seconds after a fault of the server
 _REMEMBERED: Final = 20  # finished jobs that time left is told from, those alike
 SERVER: Final = "server"  # in the audit log
 
@@ -53,10 +54,7 @@ class Runner:
             with self._store.changing(job.id) as kept:
                 _after_interruption(kept)
             self._store.note(SERVER, "found interrupted", job.id)
-        known = {job.id for job in self._store.jobs()}
-        for path in self._root.iterdir() if self._root.is_dir() else ():
-            if path.name not in known:  # deleted while something was still writing to it
-                JobFolder(self._root, path.name).remove()
+        self._clear_up()
         self._thread.start()
 
     def stop(self) -> None:
@@ -108,22 +106,43 @@ class Runner:
             if any(stage in seconds for seconds in alike)
         }
 
+    def _clear_up(self) -> None:
+        """Delete what was half written when the server ended, and what no job has any more."""
+        known = {job.id for job in self._store.jobs()}
+        for path in self._root.iterdir() if self._root.is_dir() else ():
+            if path.name in known:
+                for part in path.rglob(".part-*"):
+                    part.unlink(missing_ok=True)
+            elif is_identity(path.name):  # deleted while something was still writing to it
+                JobFolder(self._root, path.name).remove()
+
     def _work(self) -> None:
         swept = -_SWEEP
         while not self._stopping.is_set():
-            if time.monotonic() - swept > _SWEEP:
-                swept = time.monotonic()
-                self._delete_old()
-            waiting = self._store.jobs(State.QUEUED)
-            if waiting:
-                try:
-                    self._run(waiting[-1])
-                except Exception:  # noqa: BLE001 - one job must not end the others
-                    _log.exception("job %s: a fault of the server", waiting[-1].id)
-                    self._finish(waiting[-1].id, State.FAILED, error=_fault())
+            try:
+                if time.monotonic() - swept > _SWEEP:
+                    swept = time.monotonic()
+                    self._delete_old()
+                if self._run_next():
+                    continue
+            except Exception:  # noqa: BLE001 - a full disk, say, must not end all jobs to come
+                _log.exception("a fault of the server")
+                self._stopping.wait(_PAUSE)
                 continue
             self._wake.wait(_SWEEP)
             self._wake.clear()
+
+    def _run_next(self) -> bool:
+        """See the oldest job that waits through; False when none does."""
+        waiting = self._store.jobs(State.QUEUED)
+        if not waiting:
+            return False
+        try:
+            self._run(waiting[-1])
+        except Exception:  # noqa: BLE001 - one job must not end the others
+            _log.exception("job %s: a fault of the server", waiting[-1].id)
+            self._finish(waiting[-1].id, State.FAILED, error=_fault())
+        return True
 
     def _delete_old(self) -> None:
         if self._keep_days == 0:
@@ -190,9 +209,12 @@ class Runner:
         result: Result | None = None,
         error: Problem | None = None,
     ) -> None:
-        with contextlib.suppress(InputError), self._store.changing(identity, State.RUNNING) as job:
-            job.state, job.result = state, result
-            job.error = None if error is None else _in_senders_words(error, job, self._root)
+        try:
+            with self._store.changing(identity, State.RUNNING) as job:
+                job.state, job.result = state, result
+                job.error = None if error is None else _in_senders_words(error, job, self._root)
+        except InputError:  # cancelled or deleted a moment ago
+            return
         self._store.note(SERVER, state.value, identity)
         _log.info("job %s is %s", identity, state.value)
 

@@ -36,7 +36,7 @@ class Settings:
     """Everything about a server that a user may choose.
 
     Args:
-        data: Folder of the database and of all files; nothing is written elsewhere.
+        data: Folder of the database and of all files; nothing of a case is written elsewhere.
         host: Address to listen at.
         port: Of TCP.
         keys: API keys, any of which opens; none: no key is asked for.

@@ -53,8 +53,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
-        self._db = sqlite3.connect(path, check_same_thread=False)
         try:
+            self._db = sqlite3.connect(path, check_same_thread=False)
             self._db.executescript(_SETUP)
         except sqlite3.DatabaseError as error:
             raise InputError(f"{path} is damaged or no database.", found=str(error)) from error

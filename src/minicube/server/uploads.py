@@ -7,6 +7,7 @@ import re
 import secrets
 import stat
 import zipfile
+import zlib
 from collections.abc import AsyncIterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,7 @@ from typing import IO, Final
 from isal import igzip, isal_zlib
 
 from minicube.planning import in_words
+from minicube.scans import MAGIC_END, is_dicom_start
 from minicube.server.jobs import Upload
 from minicube.server.refusals import Refused
 from minicube.server.settings import Allowance
@@ -26,7 +28,7 @@ _LONGEST_NAME: Final = 200
 _ZIP: Final = b"PK\x03\x04"
 _GZIP: Final = b"\x1f\x8b"
 _HEADER_SIZES: Final = {348, 540}  # NIfTI-1 and -2, in the file's first four bytes
-_DICOM: Final = slice(128, 132)
+_PACKED: Final = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # LZMA takes memory as it likes
 _LAST_RECORDS: Final = (1 << 16) + 64  # the end of an archive, its comment included
 _LONGEST_DIRECTORY: Final = 16 << 20
 _FREE_RATIO: Final = 1 << 20  # bytes that an archived file may have whatever its ratio
@@ -88,7 +90,7 @@ def take_in(arrived: Path, name: str, folder: Path, allowance: Allowance) -> lis
         Refused: It is of no kind that can be used, or an archive that cannot be trusted.
     """
     with arrived.open("rb") as file:
-        start = file.read(_DICOM.stop)
+        start = file.read(MAGIC_END)
     if start.startswith(_ZIP):
         return _unpack(arrived, folder, allowance)
     if allowance.files < 1:
@@ -98,7 +100,7 @@ def take_in(arrived: Path, name: str, folder: Path, allowance: Allowance) -> lis
         raise Refused(
             415,
             "This is no file that can be used.",
-            found="DICOM, which this server does not read" if start[_DICOM] == b"DICM" else "",
+            found="DICOM, which this server does not read" if is_dicom_start(start) else "",
             hint="upload NIfTI files (.nii or .nii.gz), or a zip of them",
         )
     return [_settled(arrived, name, folder, ending)]
@@ -144,11 +146,11 @@ def _unpack(archive: Path, folder: Path, allowance: Allowance) -> list[Upload]:
             left = allowance.total
             for entry in entries:
                 _check_entry(entry)
-                upload = _unpack_one(packed, entry, folder, left, allowance)
+                size, upload = _unpack_one(packed, entry, folder, left, allowance)
+                left -= size  # of what is of no use, too: it had to be written to see
                 if upload is not None:
                     taken.append(upload)
-                    left -= upload.size
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         take_back(folder, taken)
         raise Refused(
             422, "The zip file is damaged, or packed in a way that is not understood."
@@ -167,7 +169,7 @@ def _unpack_one(
     folder: Path,
     left: int,
     allowance: Allowance,
-) -> Upload | None:
+) -> tuple[int, Upload | None]:
     """What an entry really unpacks to counts, not what the archive says of it."""
     most = min(left, max(_FREE_RATIO, entry.compress_size * allowance.ratio))
     with arriving(folder) as path:
@@ -178,8 +180,8 @@ def _unpack_one(
                 raise _too_large(allowance.total)
             raise Refused(413, "A file in the zip is packed far too well to be a scan.")
         with path.open("rb") as file:
-            ending = _ending(path, file.read(_DICOM.stop))
-        return None if ending is None else _settled(path, entry.filename, folder, ending)
+            ending = _ending(path, file.read(MAGIC_END))
+        return size, None if ending is None else _settled(path, entry.filename, folder, ending)
 
 
 def _copy(source: IO[bytes], target: IO[bytes], most: int) -> int | None:
@@ -222,6 +224,8 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
         raise Refused(422, "The zip file holds a link or another thing that is no plain file.")
     if entry.flag_bits & 1:
         raise Refused(422, "The zip file asks for a password.", hint="pack it without one")
+    if entry.compress_type not in _PACKED:
+        raise Refused(422, "The zip file is packed in an unusual way.", hint="pack it plainly")
 
 
 def _too_large(most: int) -> Refused:

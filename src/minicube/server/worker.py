@@ -38,6 +38,7 @@ from minicube.scans import (
     Region,
     Sequence,
     load_case,
+    remarks_on_scores,
     write_label_map,
     write_volume,
 )
@@ -123,7 +124,7 @@ def _do(place: JobFolder, request: Request, clock: _Clock) -> Result:
     with clock.at(Stage.SEGMENTING):
         memory = None if request.memory is None else parse_memory(request.memory)
         found = Segmenter(limits=Limits(memory=memory)).segment(case)
-        labels = found.labels.to(SCHEME)
+        case, labels = found.case, found.labels.to(SCHEME)  # with warnings of its quality
     scores = None
     if case.reference is not None:
         with clock.at(Stage.SCORING):
@@ -200,18 +201,26 @@ def tissue_rows(array: NDArray[np.uint8], voxel_ml: float) -> list[TissueRow]:
 
 
 def _result(found: Segmentation, labels: LabelMap, scores: CaseScores | None) -> Result:
+    volumes = found.volumes_ml  # None, not 0, where not determinable
     return Result(
-        tissues=tissue_rows(labels.array, found.voxel_ml),
-        regions_ml={region.value: found.volumes_ml[region.value] for region in Region},
+        tissues=[
+            row.model_copy(update={"ml": volumes[row.name]})
+            for row in tissue_rows(labels.array, found.voxel_ml)
+        ],
+        regions_ml={region.value: volumes[region.value] for region in Region},
         scheme=SCHEME,
         scores=[] if scores is None else _score_rows(scores, found.voxel_ml),
-        score_notes=[] if scores is None else [scores.policy.words(), *scores.notes],
+        score_notes=[] if scores is None else _score_notes(found.case, scores),
         model=found.provenance["model"],
         seconds=round(found.seconds, 2),
         warnings=list(found.case.warnings),
         peak_bytes=peak_memory(),
         stage_seconds={},
     )
+
+
+def _score_notes(case: Case, scores: CaseScores) -> list[str]:
+    return [scores.policy.words(), *scores.notes, *remarks_on_scores(case.images)]
 
 
 def _score_rows(scores: CaseScores, voxel_ml: float) -> list[ScoreRow]:

@@ -1,7 +1,14 @@
 """Simulated cases to learn from: real tumour shapes, looks and patches in made-up heads."""
 
 from minicube.simulator.generator import Simulation, simulate
-from minicube.simulator.material import Material, Patch, Shape, load_material, patients_of
+from minicube.simulator.material import (
+    Material,
+    Patch,
+    Shape,
+    cases_named,
+    load_material,
+    patients_of,
+)
 from minicube.simulator.source import Source
 
 __all__ = [
@@ -10,6 +17,7 @@ __all__ = [
     "Shape",
     "Simulation",
     "Source",
+    "cases_named",
     "load_material",
     "patients_of",
     "simulate",

@@ -27,6 +27,7 @@ __all__ = [
     "Material",
     "Patch",
     "Shape",
+    "cases_named",
     "load_material",
     "patients_of",
 ]
@@ -156,19 +157,31 @@ def patients_of(manifest: Path) -> frozenset[str]:
     Raises:
         InputError: There is no such table, column or number.
     """
-    try:
-        with manifest.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
-        numbers = frozenset(row["BraTS20 id"].strip() for row in rows)
-    except (OSError, UnicodeDecodeError, KeyError, AttributeError) as error:
-        raise InputError(
-            f"{manifest} does not say which patients to leave out.",
-            expected="a tab-separated table with a column `BraTS20 id`",
-            found=repr(error),
-        ) from error
+    numbers = frozenset(_column(manifest, "BraTS20 id"))
     for number in numbers:
         _number(number)
     return numbers
+
+
+def cases_named(manifest: Path) -> frozenset[str]:
+    """Names of the cases in such a table: its column ``case``.
+
+    Raises:
+        InputError: There is no such table or column.
+    """
+    return frozenset(_column(manifest, "case"))
+
+
+def _column(manifest: Path, name: str) -> list[str]:
+    try:
+        with manifest.open(encoding="utf-8", newline="") as file:
+            return [row[name].strip() for row in csv.DictReader(file, delimiter="\t")]
+    except (OSError, UnicodeDecodeError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"{manifest} does not say which patients to leave out.",
+            expected=f"a tab-separated table with a column `{name}`",
+            found=repr(error),
+        ) from error
 
 
 def _number(patient: str) -> int:

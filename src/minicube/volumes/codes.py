@@ -57,10 +57,19 @@ def encode(image: NDArray[np.float32]) -> tuple[NDArray[np.uint16], NDArray[np.f
     return codes, np.concatenate([np.zeros(1, np.float32), levels])
 
 
-def decode(codes: NDArray[np.uint16], levels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The image that codes stand for.
+def decode(
+    codes: NDArray[np.uint16], levels: NDArray[np.float32], out: NDArray[np.float32]
+) -> None:
+    """Write the image that codes stand for.
+
+    Args:
+        codes: Of any shape.
+        levels: What each stands for.
+        out: Takes the image; of the same shape, contiguous.
 
     Raises:
         IndexError: A code is not in the table.
     """
-    return np.take(levels, codes)
+    if codes.size and int(codes.max()) >= len(levels):
+        raise IndexError(f"code {codes.max()} in a table of {len(levels)}")
+    np.take(levels, codes, out=out, mode="clip")  # checked above: numpy's own check would copy

@@ -121,7 +121,7 @@ class StoredCase:
         images = np.empty(codes.shape, np.float32)
         with self._reading(_IMAGES):
             for channel, table in enumerate(levels):
-                images[channel] = decode(codes[channel], table)
+                decode(codes[channel], table, images[channel])
         return images, labels
 
     def is_whole(self) -> bool:

@@ -3,10 +3,11 @@
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name === "class") element.className = value;
     else if (name in element && typeof value !== "string") element[name] = value;
-    else if (value !== null && value !== undefined) element.setAttribute(name, value);
+    else element.setAttribute(name, value);
   }
   element.append(...children.flat().filter((child) => child !== null && child !== undefined));
   return element;
@@ -41,6 +42,12 @@ export function ask(title, text, yes, danger = true) {
     document.body.append(dialog);
     dialog.showModal();
   });
+}
+
+export function swatch(colour) {
+  const box = h("span", { class: "swatch" });
+  box.style.background = colour ?? "transparent";
+  return box;
 }
 
 export const ml = (value) => value === null ? "not determinable" : `${value < 10 ? value.toFixed(2) : value.toFixed(1)} ml`;

@@ -1,7 +1,7 @@
 // Correcting labels by hand: NiiVue's pen, and the way back to the server.
 
 import { api } from "./api.js";
-import { h, say } from "./dom.js";
+import { h, say, swatch } from "./dom.js";
 
 export function penTools({ job, viewer, tissues, image, begun, ended }) {
   const source = job.correction ? "correction.nii.gz" : "labels.nii.gz";
@@ -52,10 +52,4 @@ export function penTools({ job, viewer, tissues, image, begun, ended }) {
       say(error.problem ?? String(error));
     }
   }
-}
-
-function swatch(colour) {
-  const box = h("span", { class: "swatch" });
-  box.style.background = colour ?? "transparent";
-  return box;
 }

@@ -1,7 +1,7 @@
 // A finished case: the scan with its labels, volumes, scores, files.
 
 import { api, download, openReport } from "./api.js";
-import { ask, h, ml, problemBox, say, seconds, size } from "./dom.js";
+import { ask, h, ml, problemBox, say, seconds, size, swatch } from "./dom.js";
 import { penTools } from "./pen.js";
 import { Viewer } from "./viewer.js";
 
@@ -35,11 +35,12 @@ export function resultView({ main, job, about, again }) {
   });
 
   const scans = Object.entries(about.sequences).filter(([name]) => scanFile(name));
-  const sequences = buttons(scans, "t2f", "Sequence", (name) => { scanName = scanFile(name); refresh(); });
+  const first = ["t2f", "t1c", "t2w", "t1n"].find(scanFile); // some may be missing
+  const sequences = buttons(scans, first, "Sequence", (name) => { scanName = scanFile(name); refresh(); });
   const views = buttons(Object.entries(VIEWS), "all", "View", (name) => viewer.view(name));
   const crosshair = toggle("Cross-hair", true, (on) => viewer.crosshair(on));
   const radiological = toggle("Radiological", true, (on) => viewer.radiological(on), "The patient's left is on the right");
-  scanName = scanFile("t2f");
+  scanName = scanFile(first);
 
   const overlay = h("select", { "aria-label": "What lies over the scan", onchange: () => { mapName = overlay.value; hidden.clear(); drawClasses(); refresh(); } });
   const slider = h("input", { type: "range", min: "0", max: "1", step: "0.05", value: String(opacity), id: "opacity", oninput: () => { opacity = Number(slider.value); repaint(); } });
@@ -175,12 +176,6 @@ export function resultView({ main, job, about, again }) {
     await api.remove(job.id).catch((error) => say(error.problem));
     location.hash = "#/";
   }
-}
-
-function swatch(colour) {
-  const box = h("span", { class: "swatch" });
-  box.style.background = colour;
-  return box;
 }
 
 function buttons(entries, chosen, label, pick) {

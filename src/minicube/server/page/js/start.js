@@ -28,7 +28,7 @@ export function startView({ main, about }) {
         h("div", { class: "row" }, h("label", { for: "seed" }, "Number"), seed,
           h("button", { type: "button", onclick: makePhantom }, "Make and segment"))),
       h("section", { class: "card" }, h("h2", {}, "What happens to the files"),
-        h("p", {}, about.keep_days ? `They stay on this server and are deleted ${about.keep_days} days after they were last used, or at once when you say so.` : "They stay on this server until you delete them."),
+        h("p", {}, about.keep_days ? `They stay on this server and are deleted ${about.keep_days} days after the last change, or at once when you say so.` : "They stay on this server until you delete them."),
         h("p", { class: "faint small" }, `Up to ${size(about.most_bytes)} a case. minicube ${about.version}.`)))));
 
   async function send(files) {
