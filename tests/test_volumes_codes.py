@@ -81,4 +81,4 @@ def test_what_is_no_number_is_refused(value: float) -> None:
 
 def test_a_code_that_is_not_in_the_table_is_an_error() -> None:
     with pytest.raises(IndexError):
-        decode(np.full((2, 2, 2), 5, np.uint16), np.zeros(5, np.float32))
+        decoded(np.full((2, 2, 2), 5, np.uint16), np.zeros(5, np.float32))
