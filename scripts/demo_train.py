@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
+
+from demo import minicube
 
 HERE = Path("demo/trained")
 TRAIN_CASES = 24
 UNSEEN_CASES = 4
 MINUTES = 9
 FOUND = 0.3  # F1 from which a class counts as learnt: nine minutes are few
-
-
-def minicube(*words: str) -> None:
-    """Run one command, shown as a user would type it."""
-    print(f"\n$ minicube {' '.join(words)}", flush=True)
-    subprocess.run([sys.executable, "-m", "minicube", *words], check=True)
 
 
 def main() -> int:
