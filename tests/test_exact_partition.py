@@ -183,8 +183,10 @@ def _with_halos(cost: NetworkCost, **changed: int) -> NetworkCost:
 @pytest.mark.parametrize("way", ["encode_halo", "decode_halo"])
 def test_a_shorter_halo_is_noticed(name: NetworkName, way: str) -> None:
     network = _network(name)
-    cut = Partition((LevelCut(0, 1, (8, 8, 8)),))
-    top = cost_of(network.config).levels[0]
+    last = 2 if name is NetworkName.UNET3D_FAST else 1  # its top level alone needs no halo
+    cut = Partition((LevelCut(0, last, (8, 8, 8)),))
+    levels = cost_of(network.config).levels
+    top = next(level for level in levels if (level.first, level.last) == (0, last))
     shorter = _with_halos(cost_of(network.config), **{way: getattr(top, way) - top.factor})
     engine = TorchEngine(network, bf16=False, cost=shorter)
     apart, _ = _unlike(engine, _images((24, 24, 24)), cut)

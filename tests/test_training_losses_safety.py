@@ -31,18 +31,19 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.mark.parametrize(("term", "activation"), EVERY)
 def test_gradients_are_those_of_the_value(term: Term, activation: Activation) -> None:
-    logits, target = some(8, classes=3, size=(2, 2, 2, 1))
+    classes = 4 if term is Term.REGION_DICE else 3  # regions are of the network's classes
+    logits, target = some(8, classes=classes, size=(2, 2, 2, 1))
     config = LossConfig(
         name=term,
         activation=activation,
         background=activation is Activation.SIGMOID,
-        class_weights=(1, 3, 5),
+        class_weights=(1, 3, 5, 7)[:classes],
         alpha=0.3,
         beta=0.8,
         gamma=2,
         focusing=1.5,
     )
-    compute = build_loss(config, 3)
+    compute = build_loss(config, classes)
     assert torch.autograd.gradcheck(lambda x: compute(x, target), logits.requires_grad_())
 
 

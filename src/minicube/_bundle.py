@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email.parser import BytesParser
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -142,8 +141,12 @@ def make_bundle(request: BundleRequest) -> Bundle:
     packed = out.suffix == ".zip"
     if out.exists() and not (packed and request.overwrite):
         raise InputError(f"{out} already exists.", hint="choose another output")
-    if find_spec("pip") is None:
-        raise InputError("pip, which fetches the packages, is missing.", hint="python -m ensurepip")
+    try:
+        metadata.version("pip")
+    except metadata.PackageNotFoundError as error:
+        raise InputError(
+            "pip, which fetches the packages, is missing.", hint="python -m ensurepip"
+        ) from error
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".part-", dir=out.parent) as temporary:

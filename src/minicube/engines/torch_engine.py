@@ -104,7 +104,7 @@ class TorchEngine:
 
     def decode(self, x: Tensor, below: Tensor, cut: LevelCut) -> Tensor:
         """What the levels of a cut give; logits, where they begin at the top."""
-        risen = _channels_last(below)[None]
+        risen = _as_batch(_channels_last(below))
         return self._run(self._levels.decode_between, x, risen, cut.first, cut.last)
 
     @property
@@ -118,7 +118,15 @@ class TorchEngine:
             torch.inference_mode(),
             torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16),
         ):
-            return piece(_channels_last(x)[None], *more)[0]
+            return piece(_as_batch(_channels_last(x)), *more)[0]
+
+
+def _as_batch(x: Tensor) -> Tensor:
+    """A batch of one, with the stride that a larger one would have.
+
+    With the one that ``x[None]`` has, torch takes some convolutions for channels first, and copies.
+    """
+    return x.as_strided((1, *x.shape), (x.numel(), *x.stride()))
 
 
 def _channels_last(x: Tensor) -> Tensor:

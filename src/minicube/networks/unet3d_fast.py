@@ -92,7 +92,8 @@ class UNet3dFast(LeveledNetwork):
     def decode(self, level: int, skip: Tensor, below: Tensor) -> Tensor:
         """A transposed convolution, joined with the skip; two convolutions. At the top logits."""
         if level == 0:
-            logits: Tensor = self.surface(below) + self.voxel(skip)
+            logits: Tensor = self.surface(below)
+            logits += self.voxel(skip)
             return logits
         joined = torch.cat([skip, self.upsample[level - 1](below)], dim=1)  # (B, 2 W, …)
         del skip, below
