@@ -27,15 +27,20 @@ pytestmark = pytest.mark.skipif(find_spec("pip") is None, reason="pip is not ins
 
 
 def _wheel(
-    folder: Path, name: str, requires: Iterable[str] = (), tag: str = "py3-none-any"
+    folder: Path,
+    name: str,
+    requires: Iterable[str] = (),
+    tag: str = "py3-none-any",
+    version: str = "99.0",
 ) -> None:
     """A package that is empty but for what it says of itself."""
     plain = name.replace("-", "_")
-    described = f"{plain}-99.0.dist-info"
+    described = f"{plain}-{version}.dist-info"
     told = "".join(f"Requires-Dist: {need}\n" for need in requires)
-    with zipfile.ZipFile(folder / f"{plain}-99.0-{tag}.whl", "w") as archive:
+    with zipfile.ZipFile(folder / f"{plain}-{version}-{tag}.whl", "w") as archive:
         archive.writestr(
-            f"{described}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 99.0\n{told}"
+            f"{described}/METADATA",
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{told}",
         )
         archive.writestr(f"{described}/WHEEL", f"Wheel-Version: 1.0\nTag: {tag}\n")
         archive.writestr(f"{described}/RECORD", "")
@@ -49,7 +54,9 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     needs = [Requirement(text) for text in metadata.requires("minicube") or []]
     for need in needs:
         if need.marker is None and need.name != "rich":
-            _wheel(folder, need.name)
+            fitting = (f"{major}.99" for major in (9999, *range(99, 0, -1)))
+            version = next(v for v in fitting if v in need.specifier)
+            _wheel(folder, need.name, version=version)
     _wheel(
         folder,
         "rich",
