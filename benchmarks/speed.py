@@ -38,8 +38,7 @@ import numpy as np
 import minicube
 from minicube._machine import processor_name
 from minicube.evaluation import evaluate_case, summarise
-from minicube.inference import shipped_model
-from minicube.inference.segmentation import DEFAULT_SCHEME
+from minicube.inference import DEFAULT_SCHEME, shipped_model
 from minicube.planning import in_words
 from minicube.planning.guard import run_within
 from minicube.scans import (

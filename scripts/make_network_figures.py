@@ -92,7 +92,7 @@ WORDS = {
         "Shi et al., CVPR 2016, arXiv:1609.05158.",
         "Images are taken in by convolutions of 2³ with stride 2; a transposed convolution gives "
         "the logits. The drawing's last arrow is a convolution of one voxel on the images, whose "
-        "result is added to them. Of the 3D networks the fastest; not one of the report's.",
+        "result is added to them. Not one of the report's.",
     ),
     NetworkName.UNET3D: Words(
         "3D U-Net of the package",

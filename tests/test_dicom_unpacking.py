@@ -10,8 +10,9 @@ import pytest
 
 pytest.importorskip("highdicom")
 
+from minicube._archives import ArchiveLimits
 from minicube._errors import InputError
-from minicube.dicom import UnpackingLimits, open_study, unpacked
+from minicube.dicom import open_study, unpacked
 from minicube.scans import holds_dicom
 from small_dicom import tiny_study
 
@@ -70,13 +71,13 @@ def test_links_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entries", "limits"),
     [
-        ({"a": START + bytes(30 << 20)}, UnpackingLimits()),  # a thousandfold
-        ({str(n): START + bytes(1000) for n in range(9)}, UnpackingLimits(size=5000)),
-        ({str(n): START for n in range(9)}, UnpackingLimits(files=8)),
+        ({"a": START + bytes(30 << 20)}, ArchiveLimits()),  # a thousandfold
+        ({str(n): START + bytes(1000) for n in range(9)}, ArchiveLimits(size=5000)),
+        ({str(n): START for n in range(9)}, ArchiveLimits(files=8)),
     ],
 )
 def test_bombs_are_refused(
-    tmp_path: Path, entries: dict[str, bytes], limits: UnpackingLimits
+    tmp_path: Path, entries: dict[str, bytes], limits: ArchiveLimits
 ) -> None:
     archive = _zip(tmp_path / "a.zip", entries)
     with pytest.raises(InputError, match="too large to be a study"), unpacked(archive, limits):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minicube._errors import InputError
-from minicube.recipe import SHIPPED, Kitchen, Recipe, RecipeRequest, accuracy, follow, trainings
+from minicube.recipe import SHIPPED, Recipe, RecipeRequest, RecipeRun, accuracy, follow, trainings
 from minicube.scans import load_case
 from minicube.training import TrainingConfig, find_labelled_cases
 from small_cases import write_small_dataset
@@ -78,6 +78,33 @@ def test_stages_learn_from_simulated_cases_alone(tmp_path: Path) -> None:
     assert "wrong.toml" in str(caught.value)
 
 
+def test_a_base_holds_what_trainings_have_in_common() -> None:
+    own = {"first": {"steps": 2}, "second": {"steps": 1}}
+    base = {key: value for key, value in STAGE.items() if key != "steps"}
+    short = small_recipe(base=base, stages=own, real={"steps": 2, "simulated": 0.0})
+    assert short == small_recipe()
+    with pytest.raises(ValueError, match="wdiths"):
+        small_recipe(base=base | {"wdiths": [4]}, stages=own, real={"steps": 2})
+
+
+def test_no_simulated_case_comes_twice(tmp_path: Path) -> None:
+    write_small_dataset(tmp_path / "cases", 2)
+    table = "case\tBraTS20 id\nsmall-000\t001\nsmall-001\t002\n"
+    (tmp_path / "left_out.tsv").write_text(table)
+    followed = RecipeRun(RecipeRequest(small_recipe(), tmp_path, tmp_path / "out"))
+    seeds: dict[str, int] = {}
+    for name, training in followed.trainings.items():
+        seed = followed.source(training).seed
+        before = training
+        while before.start:
+            before = followed.trainings[before.start]
+            assert seeds[before.name] != seed, name
+        seeds[name] = seed
+    of_seed = [{s for n, s in seeds.items() if f"seed-{seed}" in n} for seed in (0, 1)]
+    assert all(of_seed)
+    assert not of_seed[0] & of_seed[1]
+
+
 def test_a_recipe_is_followed_judged_and_gone_on_with(tmp_path: Path) -> None:
     write_small_dataset(tmp_path / "data" / "cases", 3)
     table = tmp_path / "data" / "left_out.tsv"
@@ -88,13 +115,14 @@ def test_a_recipe_is_followed_judged_and_gone_on_with(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not name every real case"):
         follow(request)
     table.write_text("case\tBraTS20 id\n" + "".join(lines[:3]))
-    kitchen = follow(request)
-    runs = [kitchen.run_of(f"nothing-real/seed-0/{stage}") for stage in ("first", "second")]
+    followed = follow(request)
+    runs = [followed.run_of(f"nothing-real/seed-0/{stage}") for stage in ("first", "second")]
     weights = [(run.path / "weights.safetensors").read_bytes() for run in runs]
     assert weights[0] != weights[1]
     assert not (tmp_path / "out" / "patches").exists()
 
-    rows = accuracy(kitchen)
+    followed.run_of("shapes/seed-0/second").write_config(small_recipe().stages["second"])
+    rows = accuracy(followed)  # a training that was stopped before it had weights is not judged
     assert [*rows] == ["nothing-real"]
     assert [*rows["nothing-real"]] == ["0"]
     found = rows["nothing-real"]["0"]
@@ -125,10 +153,10 @@ def test_unknown_trainings_are_refused_by_name(tmp_path: Path) -> None:
     write_small_dataset(tmp_path / "cases", 2)
     request = RecipeRequest(small_recipe(), tmp_path, tmp_path / "out", ("paches",))
     with pytest.raises(InputError, match="no training 'paches'") as caught:
-        Kitchen(request).wanted()
+        RecipeRun(request).wanted()
     assert "patches/seed-0/first" in str(caught.value)
     cases = [load_case(files).identity for files in find_labelled_cases(tmp_path / "cases")]
-    assert sorted(Kitchen(request).folds) == cases
+    assert sorted(RecipeRun(request).folds) == cases
 
 
 def test_the_recipe_of_the_shipped_weights_makes_one_network() -> None:

@@ -340,6 +340,10 @@ def test_a_plan_is_read_back_and_identified(tmp_path: Any) -> None:
     identified = fingerprint(units_of(plan))
     assert fingerprint(units_of(Plan.read(tmp_path))) == identified
     assert fingerprint(units_of(_plan(5, 2, 1, minutes=11))) != identified
+    written = {unit.name: unit.config.model_dump(mode="json") for unit in units_of(plan)}
+    assert fingerprint(units_of(plan), written) == identified
+    written[units_of(plan)[0].name].pop("average")  # by a version that did not know it yet
+    assert fingerprint(units_of(plan), written) != identified
     (tmp_path / "study.json").write_text('{"format": 1}')
     with pytest.raises(InputError, match="damaged"):
         Plan.read(tmp_path)

@@ -110,6 +110,16 @@ def test_verify_finds_what_was_tampered_with(killed_and_resumed: tuple[Path, Pat
     try:
         (line,) = verify_study(folder, source)
         assert line.startswith("systems.segnet.real.edema.f1: kept 0.99, recomputed")
+        folder.results.write_text(kept, encoding="utf-8")
+        note = folder.unit("segnet/fold-0-seed-0")
+        written = note.read_text(encoding="utf-8")
+        changed = json.loads(written)
+        changed["config"]["learning_rate"] = 0.5
+        note.write_text(json.dumps(changed), encoding="utf-8")
+        (line,) = verify_study(folder, source)
+        assert line.startswith("config_hash: kept")
+        note.write_text(written, encoding="utf-8")
+        folder.results.write_text(json.dumps(values), encoding="utf-8")
         with pytest.raises(SystemExit) as stopped:
             main(["study", "--verify", str(out), "--data", str(data)])
         assert stopped.value.code == 2

@@ -8,9 +8,18 @@ MinicubeError
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
+from typing import Any
 
-__all__ = ["InputError", "InternalError", "MinicubeError", "MissingExtra", "require"]
+__all__ = [
+    "InputError",
+    "InternalError",
+    "MinicubeError",
+    "MissingExtra",
+    "require",
+    "wrong_values",
+]
 
 
 class MinicubeError(Exception):
@@ -77,6 +86,15 @@ def require(feature: str, extra: str, *packages: str) -> None:
     """
     if any(find_spec(package) is None for package in packages):
         raise MissingExtra(feature, extra)
+
+
+def wrong_values(errors: Iterable[Mapping[str, Any]]) -> str:
+    """What pydantic found wrong, in one line.
+
+    Args:
+        errors: From ``ValidationError.errors()``.
+    """
+    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in errors)
 
 
 class InternalError(MinicubeError):

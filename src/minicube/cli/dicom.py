@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minicube._errors import InputError, require
+from minicube._errors import require
 from minicube.cli._shared import JsonOption, console, emit_json, results
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ def list_series(
 
     Example: minicube dicom list study.zip
     """
-    _check_there(source)
     require_dicom()
     from minicube.dicom import open_studies
 
@@ -67,11 +66,6 @@ def write(
 
     written = write_study(load_case(source, with_reference=False), out)
     results().print(f"{len(written)} images in {out}")
-
-
-def _check_there(source: Path) -> None:
-    if not source.exists():
-        raise InputError(f"{source} does not exist.")
 
 
 def _print(study: Study, assignment: Assignment) -> None:

@@ -30,22 +30,21 @@ def recipe(
 ) -> None:
     """Make the trainings of a recipe; given again, go on where it was stopped.
 
-    Without --only that is all of them, which takes days on two cores: the shipped weights need
-    `--only shipped` alone.
+    Without --only that is all of them; the shipped weights need `--only shipped` alone.
 
     Example: minicube recipe recipes/shipped.toml --data material/ --out runs/ --only shipped
     """
     require("Following a recipe", "train", "torch", "lightning_fabric", "monai", "scipy")
-    from minicube.recipe import Kitchen, Recipe, RecipeRequest, accuracy, follow
+    from minicube.recipe import Recipe, RecipeRequest, RecipeRun, accuracy, follow
 
     request = RecipeRequest(Recipe.read(file), data, out, tuple(only or ()))
     with progress() as display:
         shown = TrainingDisplay(display)
-        kitchen = Kitchen(request, shown.preparing) if table else follow(request, shown)
+        found = RecipeRun(request, shown.preparing) if table else follow(request, shown)
         if not table:
             return
         task = display.add_task("judging", total=None, note="")
-        rows = accuracy(kitchen, judged=lambda name: display.update(task, note=name))
+        rows = accuracy(found, judged=lambda name: display.update(task, note=name))
     if json is not None:
         emit_json(rows, json)
     if json != "-":

@@ -10,7 +10,7 @@ from minicube.dicom.report import write_report
 from minicube.dicom.segmentation import write_segmentation
 from minicube.dicom.series import Series, read_series, read_volume
 from minicube.dicom.study import Study, open_studies, open_study, write_case_files
-from minicube.dicom.unpacking import UnpackingLimits, unpacked
+from minicube.dicom.unpacking import unpacked
 from minicube.dicom.writing import write_study
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "Recognised",
     "Series",
     "Study",
-    "UnpackingLimits",
     "choose",
     "open_studies",
     "open_study",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -18,7 +18,7 @@ from minicube._version import __version__
 from minicube.dicom.frames import read_header
 from minicube.dicom.series import Series
 from minicube.dicom.uids import uid_of
-from minicube.scans import NETWORK_SCHEME, Geometry, LabelMap, Tissue
+from minicube.scans import NETWORK_SCHEME, Geometry, LabelMap, Region, Tissue, volumes_ml
 
 __all__ = ["CODES", "NOT_CLINICAL", "Findings"]
 
@@ -104,12 +104,12 @@ class Findings:
                     setattr(header, keyword, None)
         return headers
 
-    def millilitres(self, values: Iterable[int]) -> float:
-        """Volume of all voxels with one of these labels, ml."""
+    @cached_property
+    def millilitres(self) -> Mapping[Tissue | Region, float]:
+        """Volume of each tissue and of WT, TC and ET, ml."""
         assert self.source.geometry is not None
-        sides = self.source.geometry.spacing
-        counts = sum(int((self.labels.array == value).sum()) for value in values)
-        return round(counts * float(sides.prod()) / 1000, 3)
+        found = volumes_ml(self.labels, self.source.geometry)
+        return {part: round(ml, 3) for part, ml in found.items() if ml is not None}
 
     def uid(self, kind: str) -> UID:
         """An identifier that is the same for the same labels of the same series and model."""

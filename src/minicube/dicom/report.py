@@ -16,7 +16,7 @@ from minicube._version import __version__
 from minicube.dicom.findings import CODES, NOT_CLINICAL, Findings
 from minicube.dicom.frames import quietly
 from minicube.dicom.uids import uid_of
-from minicube.scans import Region
+from minicube.scans import Region, Tissue
 
 __all__ = ["write_report"]
 
@@ -96,7 +96,7 @@ def _tissues(
             ),
             finding_type=CODES[tissue],
             finding_sites=[hd.sr.FindingSite(codes.SCT.Brain)],
-            measurements=_volume(findings, (number,)),
+            measurements=_volume(findings, tissue),
         )
         for number, tissue in findings.labels.scheme.tissues.items()
     ]
@@ -110,17 +110,17 @@ def _regions(findings: Findings) -> list[hd.sr.MeasurementsAndQualitativeEvaluat
             ),
             finding_type=code,
             finding_sites=[hd.sr.FindingSite(codes.SCT.Brain)],
-            measurements=_volume(findings, findings.labels.scheme.region_values(region)),
+            measurements=_volume(findings, region),
         )
         for region, code in _REGIONS.items()
     ]
 
 
-def _volume(findings: Findings, values: tuple[int, ...]) -> list[hd.sr.Measurement]:
+def _volume(findings: Findings, part: Tissue | Region) -> list[hd.sr.Measurement]:
     return [
         hd.sr.Measurement(
             name=codes.SCT.Volume,
-            value=findings.millilitres(values),
+            value=findings.millilitres[part],
             unit=_MILLILITRE,
             algorithm_id=hd.sr.AlgorithmIdentification(
                 name=findings.model,

@@ -9,12 +9,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from minicube._archives import ArchiveLimits
 from minicube._errors import InputError
 from minicube._files import write_json
 from minicube.dicom.choice import Assignment, choose, told_apart_by_time
 from minicube.dicom.recognition import Recognised, recognise
 from minicube.dicom.series import Series, read_series, read_volume
-from minicube.dicom.unpacking import UnpackingLimits, unpacked
+from minicube.dicom.unpacking import unpacked
 from minicube.scans import CaseFiles, Layout, Sequence, write_volume
 
 __all__ = ["Study", "open_studies", "open_study", "write_case_files"]
@@ -55,7 +56,7 @@ class Study:
 
 
 @contextmanager
-def open_studies(source: Path, limits: UnpackingLimits | None = None) -> Iterator[list[Study]]:
+def open_studies(source: Path, limits: ArchiveLimits | None = None) -> Iterator[list[Study]]:
     """Yield the studies in a folder or a zip archive; what is unpacked goes afterwards.
 
     Args:
@@ -77,7 +78,7 @@ def open_studies(source: Path, limits: UnpackingLimits | None = None) -> Iterato
 
 
 @contextmanager
-def open_study(source: Path, limits: UnpackingLimits | None = None) -> Iterator[Study]:
+def open_study(source: Path, limits: ArchiveLimits | None = None) -> Iterator[Study]:
     """Yield the one study in a folder or a zip archive.
 
     Raises:

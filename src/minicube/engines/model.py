@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from minicube._errors import InputError
+from minicube._errors import InputError, wrong_values
 from minicube._files import read_json
 from minicube.engines.engine import Cut
 from minicube.engines.portable import METADATA, SUFFIX, graph_checksum, metadata_of
@@ -205,7 +205,7 @@ def _checked(values: Any, source: Path) -> ModelDescription:
     except ValidationError as error:
         raise InputError(
             f"{source} does not describe a model that this version can run.",
-            found="; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()),
+            found=wrong_values(error.errors()),
         ) from error
 
 

@@ -13,9 +13,10 @@ from minicube.inference.memory import MemoryPlan, Needs, plan_ahead
 from minicube.inference.postprocess import PostProcessing, postprocess
 from minicube.inference.resume import Made, keep_made, made_before, origin_of_segmentation
 from minicube.inference.segment import Limits, Refinements, Segmenter, segment, shipped_model
-from minicube.inference.segmentation import Segmentation, probability_files
+from minicube.inference.segmentation import DEFAULT_SCHEME, Segmentation, probability_files
 
 __all__ = [
+    "DEFAULT_SCHEME",
     "VOLUMES",
     "Limits",
     "Made",

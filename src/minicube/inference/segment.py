@@ -28,7 +28,7 @@ from minicube.inference.averaging import CLASSES, Probabilities, ProbabilitySum,
 from minicube.inference.memory import MemoryPlan, Needs, check_preparation, plan_case
 from minicube.inference.postprocess import PostProcessing, postprocess
 from minicube.inference.quality import quality_warnings
-from minicube.inference.segmentation import Segmentation, voxel_ml
+from minicube.inference.segmentation import Segmentation
 from minicube.planning import in_words
 from minicube.scans import Case, LabelMap, undeterminable, without_enhancement
 from minicube.volumes import Prepared, Shape, prepare, restore
@@ -135,7 +135,7 @@ class Segmenter:
         labels = restore(found, prepared.frame)
         if undeterminable(case.images):
             labels = without_enhancement(labels)
-        labels = postprocess(labels, voxel_ml(case), self._refine.post)
+        labels = postprocess(labels, case.geometry.voxel_ml, self._refine.post)
         seconds = time.perf_counter() - began
         return Segmentation(case, labels, self.models, seconds, plan, probabilities)
 

@@ -6,8 +6,6 @@ from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from minicube._errors import InputError
 from minicube._version import __version__
 from minicube.engines import Model
@@ -19,13 +17,13 @@ from minicube.scans import (
     LabelScheme,
     Region,
     Sequence,
-    Tissue,
     undeterminable,
+    volumes_ml,
     write_label_map,
     write_probability_map,
 )
 
-__all__ = ["DEFAULT_SCHEME", "Segmentation", "probability_files", "voxel_ml"]
+__all__ = ["DEFAULT_SCHEME", "Segmentation", "probability_files"]
 
 DEFAULT_SCHEME = LabelScheme.BRATS2023
 
@@ -131,11 +129,6 @@ class Segmentation:
         return self.probabilities
 
     @property
-    def voxel_ml(self) -> float:
-        """Volume of one voxel, millilitres."""
-        return voxel_ml(self.case)
-
-    @property
     def provenance(self) -> dict[str, str]:
         """What made it, in words for a report."""
         described = [model.description for model in self.models]
@@ -150,17 +143,7 @@ class Segmentation:
     @property
     def volumes_ml(self) -> dict[str, float | None]:
         """Millilitres of each tissue found and of WT, TC, ET; None where not determinable."""
-        voxels = self.labels.array.ravel(order="K")
-        counts = np.bincount(voxels[voxels > 0], minlength=256)
-        found: dict[Tissue | Region, float | None] = {
-            tissue: float(counts[value]) * self.voxel_ml
-            for value, tissue in self.labels.scheme.tissues.items()
-        }
-        for region in Region:
-            values = list(self.labels.scheme.region_values(region))
-            found[region] = float(counts[values].sum()) * self.voxel_ml
-        if Region.ET in self.undeterminable:
-            found |= {Region.ET: None, Tissue.ENHANCING: None}
+        found = volumes_ml(self.labels, self.case.geometry, self.case.images)
         return {n.value: None if ml is None else round(ml, 3) for n, ml in found.items()}
 
 
@@ -176,8 +159,3 @@ def probability_files(
     """
     regions = [region for region in Region if region not in undeterminable(present)]
     return {region: folder / f"{identity}_{region.value}.nii.gz" for region in regions}
-
-
-def voxel_ml(case: Case) -> float:
-    """Volume of one voxel of a case, millilitres."""
-    return float(np.prod(case.spacing)) / 1000

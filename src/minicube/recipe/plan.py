@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from minicube._errors import InputError
+from minicube._errors import InputError, wrong_values
 from minicube.scans import LabelScheme
 from minicube.training import TrainingConfig
 
@@ -40,6 +40,8 @@ class Simulated(_Plain):
 class Recipe(_Plain):
     """Trainings that lead to shipped weights, and those that show what each ingredient is worth.
 
+    A table ``base`` holds what all trainings have in common; their own values go before its.
+
     Args:
         cases: Folder of labelled real cases, in the data folder.
         labels: Label scheme of their references, where the files do not say.
@@ -64,6 +66,15 @@ class Recipe(_Plain):
     stages: dict[str, TrainingConfig] = Field(min_length=1, max_length=9)
     real: TrainingConfig
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_base(cls, given: Any) -> Any:
+        match given:
+            case {"base": dict(base), "stages": dict(stages), "real": dict(real), **rest}:
+                whole = {name: base | own for name, own in stages.items() if isinstance(own, dict)}
+                return {**rest, "stages": {**stages, **whole}, "real": base | real}
+        return given
+
     @model_validator(mode="after")
     def _one_network(self) -> Self:
         if any(c.network_config != self.real.network_config for c in self.stages.values()):
@@ -82,9 +93,7 @@ class Recipe(_Plain):
         try:
             return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
         except ValidationError as error:
-            wrong = "; ".join(
-                f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors()
-            )
-            raise InputError(f"The recipe {path} is wrong.", found=wrong) from error
+            found = wrong_values(error.errors())
+            raise InputError(f"The recipe {path} is wrong.", found=found) from error
         except (OSError, ValueError) as error:
             raise InputError(f"{path} is not a readable TOML file.", found=str(error)) from error

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from minicube._errors import InputError
 from minicube._files import locked, read_json, write_json
 from minicube.evaluation.splits import fold_of_each
 from minicube.phantom import PhantomSpec, make_phantom
 from minicube.recipe.plan import Recipe
 from minicube.recipe.trainings import Row, Training, trainings
-from minicube.scans import NETWORK_SCHEME, Tissue
+from minicube.scans import Region
 from minicube.simulator import Source, cases_named, patients_of
 from minicube.training import (
     Listener,
@@ -26,12 +24,12 @@ from minicube.training import (
     fit,
 )
 from minicube.training.data import prepare_cases
-from minicube.volumes import PREPARATION, StoredCase, open_stored, prepare, store_one
-from minicube.volumes.stream import Stream
+from minicube.volumes import PREPARATION, Origin, Prepared, StoredCase, prepare
+from minicube.volumes.stream import Stream, made
 
-__all__ = ["Kitchen", "RecipeRequest", "follow"]
+__all__ = ["RecipeRequest", "RecipeRun", "follow"]
 
-_PHANTOM_SEED = 9001  # not one that anything else is made with
+_PHANTOMS = PhantomSpec(seed=9001)  # not one that anything else is made with
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class RecipeRequest:
     only: tuple[str, ...] = ()
 
 
-class Kitchen:
+class RecipeRun:
     """What the trainings of a recipe share: prepared cases, folds, files.
 
     Args:
@@ -87,23 +85,8 @@ class Kitchen:
     @cached_property
     def phantoms(self) -> list[StoredCase]:
         """The phantoms that every training is scored on along the way."""
-        home, spec = self.request.out / "phantoms", PhantomSpec(_PHANTOM_SEED)
-        found = []
-        for index in range(self.request.recipe.phantoms):
-            origin = {**PREPARATION, "phantom": f"{spec} {index}"}
-            name = f"{index:03d}"
-            stored = next(
-                (
-                    case
-                    for child in (home / name).glob("*")
-                    if (case := open_stored(home / name, child.name, origin)) is not None
-                ),
-                None,
-            )
-            if stored is None:
-                stored = store_one(prepare(make_phantom(spec, index)), home / name, origin)
-            found.append(stored)
-        return found
+        home = self.request.out / "phantoms"
+        return [made(_Phantoms(), number, home) for number in range(self.request.recipe.phantoms)]
 
     @cached_property
     def folds(self) -> Mapping[str, int]:
@@ -117,11 +100,8 @@ class Kitchen:
                     hint="bring them back, or begin in another folder",
                 )
             return kept
-        enhancing = NETWORK_SCHEME.value_of(Tissue.ENHANCING)
-        tumours = []
-        for name, case in self.cases.items():
-            counts = np.bincount(case.labels.array.ravel(), minlength=len(NETWORK_SCHEME.values))
-            tumours.append((name, bool(counts[enhancing]), int(counts[1:].sum())))
+        counts = {name: case.labels.counts() for name, case in self.cases.items()}
+        tumours = [(name, n[Region.ET] > 0, n[Region.WT]) for name, n in counts.items()]
         dealt = fold_of_each(tumours, self.request.recipe.folds, always=True)
         folds = {name: fold for name, fold in dealt.items() if fold is not None}
         write_json(path, folds)
@@ -159,18 +139,19 @@ class Kitchen:
     def source(self, training: Training) -> Source:
         """What a training's simulated cases are made by."""
         simulated, data = self.request.recipe.simulated, self.request.data
-        self._check_left_out(data / simulated.leave_out)
         has_shapes = training.row is not Row.NOTHING
         has_patches = training.row is Row.PATCHES
         return Source(
             shapes=data / simulated.shapes if has_shapes else None,
             patches=data / simulated.patches if has_patches else None,
-            leave_out=patients_of(data / simulated.leave_out),
+            leave_out=self._left_out,
             seed=self._stream_seed(training),
         )
 
-    def _check_left_out(self, table: Path) -> None:
+    @cached_property
+    def _left_out(self) -> frozenset[str]:
         """Each real case judges somebody: nothing of its patient may be learnt from before."""
+        table = self.request.data / self.request.recipe.simulated.leave_out
         unnamed = sorted(self.cases.keys() - cases_named(table))
         if unnamed:
             raise InputError(
@@ -178,6 +159,7 @@ class Kitchen:
                 found=f"not there: {', '.join(unnamed)}",
                 hint="add a row for each, with its `case` and its `BraTS20 id`",
             )
+        return patients_of(table)
 
     def _stream_seed(self, training: Training) -> int:
         """Another for each seed and for each training that goes on from another: no case twice."""
@@ -187,25 +169,24 @@ class Kitchen:
         return 10 * training.config.seed + before
 
 
-def follow(request: RecipeRequest, listener: Listener | None = None) -> Kitchen:
+def follow(request: RecipeRequest, listener: Listener | None = None) -> RecipeRun:
     """Make the trainings that are asked for; each goes on where it was stopped.
 
     Raises:
         InputError: The material cannot be used, or a run was begun with other settings.
     """
     heard = listener or SilentListener()
-    kitchen = Kitchen(request, heard.preparing)
-    for training in kitchen.wanted():
-        _make(kitchen, training, heard)
-    return kitchen
+    recipe = RecipeRun(request, heard.preparing)
+    for training in recipe.wanted():
+        _make(recipe, training, heard)
+    return recipe
 
 
-def _make(kitchen: Kitchen, training: Training, heard: Listener) -> None:
-    run, simulated = kitchen.run_of(training.name), kitchen.request.recipe.simulated
-    start = kitchen.run_of(training.start).path if training.start else None
-    stream = Stream(
-        kitchen.source(training), run.path / "simulated", simulated.pool, simulated.every
-    )
+def _make(recipe: RecipeRun, training: Training, heard: Listener) -> None:
+    run, simulated = recipe.run_of(training.name), recipe.request.recipe.simulated
+    start = recipe.run_of(training.start).path if training.start else None
+    source = recipe.source(training)
+    stream = Stream(source, run.path / "simulated", simulated.pool, simulated.every)
     with locked(run.path), stream:  # another command may want the same training
         if not run.is_started():
             run.write_config(training.config)
@@ -214,26 +195,26 @@ def _make(kitchen: Kitchen, training: Training, heard: Listener) -> None:
                 f"{run.path} was begun with other settings than the recipe's.",
                 hint="bring the recipe back, or begin in another folder",
             )
-        _keep_material(kitchen, training)
+        learnt = {name: recipe.cases[name] for name in training.learns}
+        _keep_material(run, stream, learnt)
         material = Material(
-            train=[kitchen.cases[name] for name in training.learns],
-            held_out=kitchen.phantoms,
+            train=[*learnt.values()],
+            held_out=recipe.phantoms,
             source=_in_words(training),
             stream=stream,
         )
         fit(run, training.config, material, start=start, listener=heard)
 
 
-def _keep_material(kitchen: Kitchen, training: Training) -> None:
+def _keep_material(run: RunFolder, stream: Stream, real: Mapping[str, StoredCase]) -> None:
     """Note what a run learns from, or refuse to go on with anything else."""
-    simulated = kitchen.request.recipe.simulated
     material = {
-        "simulated": dict(kitchen.source(training).origin),
-        "pool": simulated.pool,
-        "every": simulated.every,
-        "real": {name: dict(kitchen.cases[name].origin) for name in training.learns},
+        "simulated": dict(stream.maker.origin),
+        "pool": stream.pool,
+        "every": stream.every,
+        "real": {name: dict(case.origin) for name, case in real.items()},
     }
-    path = kitchen.run_of(training.name).path / "material.json"
+    path = run.path / "material.json"
     if not path.exists():
         write_json(path, material)
     elif read_json(path) != material:
@@ -241,6 +222,21 @@ def _keep_material(kitchen: Kitchen, training: Training) -> None:
             f"{path.parent} was begun with other material.",
             hint="bring back what it began with, or begin in another folder",
         )
+
+
+class _Phantoms:
+    """Makes the phantoms that trainings are scored on."""
+
+    @property
+    def origin(self) -> Origin:
+        """What they are made from."""
+        return {**PREPARATION, "phantom": repr(_PHANTOMS)}
+
+    def begin(self) -> None:
+        """Nothing: they are made in this process."""
+
+    def __call__(self, number: int) -> Prepared:
+        return prepare(make_phantom(_PHANTOMS, number))
 
 
 def _in_words(training: Training) -> str:

@@ -57,15 +57,15 @@ def trainings(recipe: Recipe, folds: Mapping[str, int]) -> dict[str, Training]:
         folds: Of each real case the fold that it is judged in.
     """
     found: dict[str, Training] = {}
-    first, *others = recipe.seeds
     for row in reversed(Row):
         for seed in recipe.seeds:
             found |= {t.name: t for t in _simulated(recipe, row, seed, tuple(folds))}
+    first = recipe.seeds[0]
     config = recipe.real.model_copy(update={"seed": first})
     start = last_stage(recipe, Row.PATCHES, first)
     found[SHIPPED] = Training(SHIPPED, Row.PATCHES, config, start, tuple(folds))
     for count in (None, *reversed(recipe.few)):
-        for seed in (first, *others):
+        for seed in recipe.seeds:
             found |= {t.name: t for t in _real(recipe, folds, count, seed)}
     return found
 

@@ -1,6 +1,6 @@
 """Pictures, drawings, and one-file HTML reports of a case, a training run or a study."""
 
-from minicube.reporting.case_report import case_report
+from minicube.reporting.case_report import case_report, score_notes
 from minicube.reporting.colours import COLOURS, as_hex
 from minicube.reporting.html import write_report
 from minicube.reporting.network_figure import draw_network
@@ -28,6 +28,7 @@ __all__ = [
     "prediction_sheet",
     "render_planes",
     "run_report",
+    "score_notes",
     "study_report",
     "sweep",
     "write_report",

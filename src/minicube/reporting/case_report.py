@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from markupsafe import Markup
 
 from minicube.reporting.colours import as_hex
@@ -19,13 +18,15 @@ from minicube.scans import (
     Sequence,
     Tissue,
     remarks_on_scores,
-    undeterminable,
+    volumes_ml,
 )
 
 if TYPE_CHECKING:
     from minicube.evaluation import CaseScores
 
-__all__ = ["case_report"]
+__all__ = ["case_report", "score_notes"]
+
+Volumes = Mapping[Tissue | Region, float | None]
 
 _SHOWN = 2  # sequences in all planes, with and without labels
 
@@ -58,6 +59,7 @@ def case_report(
         One HTML page that needs no other file.
     """
     view = view_of(case, labels)
+    volumes = volumes_ml(labels, case.geometry, case.images)
     shown = most_telling(case)[:_SHOWN]
     return page(
         "case.html.j2",
@@ -65,11 +67,11 @@ def case_report(
         warnings=case.warnings,
         overview=_overview(case, view),
         sequences=[_sequence(case, labels, scores, sequence, view) for sequence in shown],
-        tissues=_tissues(case, labels),
-        regions=_regions(case, labels),
+        tissues=_tissues(labels, volumes),
+        regions=_regions(volumes),
         scheme=labels.scheme,
         score_rows=[] if scores is None else _score_rows(scores),
-        score_notes=() if scores is None else _score_notes(case, scores),
+        score_notes=() if scores is None else score_notes(case, scores),
         facts={
             **provenance,
             "sequences": _sequences(case),
@@ -109,31 +111,16 @@ def _picture(panel: Panel, caption: str, layer: str) -> _Picture:
     return _Picture(picture_source(panel.image), width, height, caption, alt)
 
 
-def _tissues(case: Case, labels: LabelMap) -> list[dict[str, Any]]:
-    counts = np.bincount(labels.array.ravel(order="K"), minlength=256)
-    unknown = {Tissue.ENHANCING} if undeterminable(case.images) else set()
+def _tissues(labels: LabelMap, volumes: Volumes) -> list[dict[str, Any]]:
     return [
-        {
-            "colour": as_hex(tissue),
-            "name": tissue.value,
-            "value": value,
-            "ml": None if tissue in unknown else float(counts[value]) * _voxel_ml(case),
-        }
+        {"colour": as_hex(tissue), "name": tissue.value, "value": value, "ml": volumes[tissue]}
         for value, tissue in labels.scheme.tissues.items()
     ]
 
 
-def _regions(case: Case, labels: LabelMap) -> list[dict[str, Any]]:
-    unknown = undeterminable(case.images)
-
-    def millilitres(region: Region) -> float | None:
-        if region in unknown:
-            return None
-        return int(np.count_nonzero(labels.region(region))) * _voxel_ml(case)
-
+def _regions(volumes: Volumes) -> list[dict[str, Any]]:
     return [
-        {"name": region.value, "title": region.title, "ml": millilitres(region)}
-        for region in Region
+        {"name": region.value, "title": region.title, "ml": volumes[region]} for region in Region
     ]
 
 
@@ -146,7 +133,8 @@ def _score_rows(scores: CaseScores) -> list[dict[str, Any]]:
     ]
 
 
-def _score_notes(case: Case, scores: CaseScores) -> tuple[str, ...]:
+def score_notes(case: Case, scores: CaseScores) -> tuple[str, ...]:
+    """Return what belongs beside the scores of a case, in words."""
     return (scores.policy.words(), *scores.notes, *remarks_on_scores(case.images))
 
 
@@ -160,7 +148,3 @@ def _grid(case: Case) -> str:
     shape = " × ".join(map(str, case.geometry.shape))
     spacing = " × ".join(f"{mm:.3g}" for mm in case.spacing)
     return f"{shape} voxels ({case.geometry.axis_codes} on disk), {spacing} mm in RAS+ order"
-
-
-def _voxel_ml(case: Case) -> float:
-    return float(np.prod(case.spacing)) / 1000

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from markupsafe import Markup
 from pydantic import AliasChoices, BaseModel, Field, JsonValue, RootModel, ValidationError
 
-from minicube._errors import InputError
+from minicube._errors import InputError, wrong_values
 from minicube._files import read_json
 from minicube.evaluation import EmptyPolicy
 from minicube.reporting.chart import Series, line_chart
@@ -204,11 +204,8 @@ def _read(path: Path, content: type[Content]) -> Content | None:
     try:
         return content.model_validate(read_json(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(
-            f"{path} is not the file that a run writes.", found=f"{where}: {first['msg']}"
-        ) from error
+        found = wrong_values(error.errors()[:1])
+        raise InputError(f"{path} is not the file that a run writes.", found=found) from error
 
 
 def _duration(seconds: float) -> str:

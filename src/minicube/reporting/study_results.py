@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from minicube._errors import InputError
+from minicube._errors import InputError, wrong_values
 from minicube._files import read_json
 
 __all__ = [
@@ -392,8 +392,5 @@ def read_results(path: Path) -> Results:
     try:
         return Results.model_validate(read_json(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(
-            f"{path} is not the file that a study writes.", found=f"{where}: {first['msg']}"
-        ) from error
+        found = wrong_values(error.errors()[:1])
+        raise InputError(f"{path} is not the file that a study writes.", found=found) from error

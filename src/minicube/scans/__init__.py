@@ -6,6 +6,7 @@ from minicube.scans.absence import (
     check_enough,
     remarks_on_scores,
     undeterminable,
+    volumes_ml,
     without_enhancement,
 )
 from minicube.scans.case import Case, Croppable, Sequence, absent_from
@@ -63,6 +64,7 @@ __all__ = [
     "sequence_named",
     "stated_scheme",
     "undeterminable",
+    "volumes_ml",
     "without_enhancement",
     "write_case",
     "write_label_map",

@@ -9,6 +9,7 @@ import numpy as np
 
 from minicube._errors import InputError
 from minicube.scans.case import Sequence, absent_from
+from minicube.scans.geometry import Geometry
 from minicube.scans.labels import LabelMap, Region, Tissue
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "remarks_on_absence",
     "remarks_on_scores",
     "undeterminable",
+    "volumes_ml",
     "without_enhancement",
 ]
 
@@ -33,6 +35,25 @@ def undeterminable(present: Container[Sequence]) -> tuple[Region, ...]:
     Whether tumour enhances shows only after contrast was given.
     """
     return () if Sequence.T1C in present else (Region.ET,)
+
+
+def volumes_ml(
+    labels: LabelMap, grid: Geometry, present: Container[Sequence] = tuple(Sequence)
+) -> dict[Tissue | Region, float | None]:
+    """Return what is not determinable as None, and else the millilitres of tissues and regions.
+
+    Args:
+        labels: On the voxels of ``grid``, in any order of axes.
+        grid: Says how large a voxel is.
+        present: The sequences that are there.
+    """
+    unknown: set[Tissue | Region] = {*undeterminable(present)}
+    if Region.ET in unknown:
+        unknown.add(Tissue.ENHANCING)
+    return {
+        part: None if part in unknown else voxels * grid.voxel_ml
+        for part, voxels in labels.counts().items()
+    }
 
 
 def check_enough(identity: str, present: Container[Sequence]) -> None:

@@ -78,6 +78,11 @@ class Geometry:
         return np.asarray(np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0)), np.float64)
 
     @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel, millilitres."""
+        return float(self.spacing.prod()) / 1000
+
+    @property
     def axis_codes(self) -> str:
         """Where the file's axes point, e.g. ``LPS``."""
         return "".join(_CODES[target][direction > 0] for target, direction in self.orientation)

@@ -197,6 +197,17 @@ class LabelMap:
             table[value] = target.value_of(_stand_in(tissue, target))
         return LabelMap(table[self.array], target)
 
+    def counts(self) -> dict[Tissue | Region, int]:
+        """Voxels of each tissue of the scheme, background left out, and of WT, TC and ET."""
+        voxels = self.array.ravel(order="K")
+        of_value = np.bincount(voxels[voxels > 0], minlength=256)
+        found: dict[Tissue | Region, int] = {
+            tissue: int(of_value[value]) for value, tissue in self.scheme.tissues.items()
+        }
+        for region in Region:
+            found[region] = int(of_value[list(self.scheme.region_values(region))].sum())
+        return found
+
     def region(self, region: Region) -> NDArray[np.bool_]:
         """Return the mask of one region, same shape as the map."""
         return np.isin(self.array, self.scheme.region_values(region))

@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from minicube._errors import InputError, require
 from minicube._version import __version__
+from minicube.inference import DEFAULT_SCHEME
 from minicube.reporting import as_hex
 from minicube.scans import LabelScheme, Sequence, check_enough
 from minicube.server.corrections import keep_correction
@@ -29,7 +30,6 @@ from minicube.server.runner import Runner
 from minicube.server.settings import Allowance, Settings
 from minicube.server.store import AuditLine, Store
 from minicube.server.uploads import arriving, receive, take_back, take_in
-from minicube.server.worker import SCHEME
 
 __all__ = ["Server", "router"]
 
@@ -124,9 +124,9 @@ def about(here: Here) -> About:
         note=NOTE,
         sequences={sequence.value: sequence.label for sequence in Sequence},
         label_schemes={scheme.value: scheme.legend() for scheme in LabelScheme},
-        scheme=SCHEME,
-        colours={value: as_hex(tissue) for value, tissue in SCHEME.tissues.items()},
-        tissues={value: tissue.value for value, tissue in SCHEME.tissues.items()},
+        scheme=DEFAULT_SCHEME,
+        colours={value: as_hex(tissue) for value, tissue in DEFAULT_SCHEME.tissues.items()},
+        tissues={value: tissue.value for value, tissue in DEFAULT_SCHEME.tissues.items()},
         keep_days=here.settings.keep_days,
         most_bytes=here.settings.allowance.total,
     )

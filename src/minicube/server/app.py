@@ -16,7 +16,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from minicube._errors import InputError
+from minicube._errors import InputError, wrong_values
 from minicube._files import locked
 from minicube._version import __version__
 from minicube.server.api import NOTE, Server, router
@@ -134,8 +134,7 @@ async def _answer_input_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _answer_validation(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    where = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-    found = json.dumps("; ".join(where[:4]), ensure_ascii=False)
+    found = json.dumps(wrong_values(error.errors()[:4]), ensure_ascii=False)
     return _problem(422, Problem(problem="The request is not as it should be.", found=found))
 
 

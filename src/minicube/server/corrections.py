@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from minicube._errors import InputError
-from minicube.scans import LabelMap, read_labels, write_label_map
+from minicube.inference import DEFAULT_SCHEME
+from minicube.scans import LabelMap, read_labels, volumes_ml, write_label_map
 from minicube.server.folders import JobFolder, Outputs
 from minicube.server.jobs import Correction
-from minicube.server.worker import SCHEME, tissue_rows
+from minicube.server.worker import tissue_rows
 
 __all__ = ["keep_correction"]
 
@@ -26,18 +27,19 @@ def keep_correction(folder: JobFolder, arrived: Path) -> Correction:
     Raises:
         InputError: It is no label map, or of another grid or scheme.
     """
-    labels, grid = read_labels(folder.outputs / Outputs.LABELS, SCHEME)
+    labels, grid = read_labels(folder.outputs / Outputs.LABELS, DEFAULT_SCHEME)
     try:
-        given, given_grid = read_labels(arrived, SCHEME)
+        given, given_grid = read_labels(arrived, DEFAULT_SCHEME)
     except InputError as error:
         problem = error.problem.replace(str(arrived), "The corrected map")
         raise InputError(problem, expected=error.expected, found=error.found) from error
     if not given_grid.ras_grid().matches(grid.ras_grid()):
         raise InputError("The corrected map lies on another grid than the labels.")
     array = grid.from_ras(given_grid.to_ras(given.array))
-    write_label_map(folder.outputs / Outputs.CORRECTION, LabelMap(array, SCHEME), grid)
+    corrected = LabelMap(array, DEFAULT_SCHEME)
+    write_label_map(folder.outputs / Outputs.CORRECTION, corrected, grid)
     return Correction(
         saved=datetime.now(UTC),
         changed_voxels=int(np.count_nonzero(array != labels.array)),
-        tissues=tissue_rows(array, float(np.prod(grid.spacing)) / 1000),
+        tissues=tissue_rows(volumes_ml(corrected, grid)),
     )

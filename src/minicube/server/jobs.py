@@ -113,6 +113,11 @@ class Request(_Value):
     phantom: Phantom | None = None
     memory: str | None = None
 
+    @property
+    def is_scored(self) -> bool:
+        """Whether there is a reference to compare with."""
+        return self.phantom is not None or Role.REFERENCE in self.files
+
 
 class Progress(_Value):
     """How far a job's process is. Seconds left come from earlier jobs on this machine."""

@@ -18,7 +18,7 @@ from typing import Final
 from minicube._errors import InputError
 from minicube._files import read_json, write_json
 from minicube.server.folders import JobFolder, is_identity
-from minicube.server.jobs import Job, Problem, Progress, Result, Role, Stage, State
+from minicube.server.jobs import Job, Problem, Progress, Result, Stage, State
 from minicube.server.store import Store
 
 __all__ = ["Runner"]
@@ -220,8 +220,7 @@ class Runner:
 
 
 def _is_scored(job: Job) -> bool:
-    request = job.request
-    return request is not None and (request.phantom is not None or Role.REFERENCE in request.files)
+    return job.request is not None and job.request.is_scored
 
 
 def _after_interruption(job: Job) -> None:

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import errno
-import re
+import io
 import secrets
-import stat
-import zipfile
-import zlib
 from collections.abc import AsyncIterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from pathlib import Path
+from typing import Final
 
 from isal import igzip, isal_zlib
 
+from minicube._archives import HEAD, ArchiveLimits, ArchiveRefused, unpack
 from minicube.planning import in_words
-from minicube.scans import MAGIC_END, is_dicom_start
+from minicube.scans import is_dicom_start
 from minicube.server.jobs import Upload
 from minicube.server.refusals import Refused
 from minicube.server.settings import Allowance
 
 __all__ = ["arriving", "cleaned_name", "receive", "take_back", "take_in"]
 
-_BLOCK: Final = 1 << 20
 _LONGEST_NAME: Final = 200
 _ZIP: Final = b"PK\x03\x04"
 _GZIP: Final = b"\x1f\x8b"
 _HEADER_SIZES: Final = {348, 540}  # NIfTI-1 and -2, in the file's first four bytes
-_PACKED: Final = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # LZMA takes memory as it likes
-_LAST_RECORDS: Final = (1 << 16) + 64  # the end of an archive, its comment included
-_LONGEST_DIRECTORY: Final = 16 << 20
-_FREE_RATIO: Final = 1 << 20  # bytes that an archived file may have whatever its ratio
 
 
 def cleaned_name(name: str) -> str:
@@ -90,12 +83,12 @@ def take_in(arrived: Path, name: str, folder: Path, allowance: Allowance) -> lis
         Refused: It is of no kind that can be used, or an archive that cannot be trusted.
     """
     with arrived.open("rb") as file:
-        start = file.read(MAGIC_END)
+        start = file.read(HEAD)
     if start.startswith(_ZIP):
         return _unpack(arrived, folder, allowance)
     if allowance.files < 1:
         raise _too_many()
-    ending = _ending(arrived, start)
+    ending = _ending(start)
     if ending is None:
         raise Refused(
             415,
@@ -103,7 +96,8 @@ def take_in(arrived: Path, name: str, folder: Path, allowance: Allowance) -> lis
             found="DICOM, which this server does not read" if is_dicom_start(start) else "",
             hint="upload NIfTI files (.nii or .nii.gz), or a zip of them",
         )
-    return [_settled(arrived, name, folder, ending)]
+    kept = arrived.replace(folder / _own_name(ending))
+    return [_described(kept, name)]
 
 
 def take_back(folder: Path, taken: list[Upload]) -> None:
@@ -112,19 +106,20 @@ def take_back(folder: Path, taken: list[Upload]) -> None:
         (folder / upload.stored).unlink(missing_ok=True)
 
 
-def _settled(path: Path, name: str, folder: Path, ending: str) -> Upload:
-    stored = f"{secrets.token_hex(8)}{ending}"
-    size = path.stat().st_size
-    path.replace(folder / stored)
-    return Upload(name=cleaned_name(name), stored=stored, size=size)
+def _own_name(ending: str) -> str:
+    return f"{secrets.token_hex(8)}{ending}"
 
 
-def _ending(path: Path, start: bytes) -> str | None:
-    """``.nii`` or ``.nii.gz`` by what the file begins with; None when it is something else."""
-    if not start.startswith(_GZIP):
-        return ".nii" if _begins_nifti(start) else None
+def _described(path: Path, name: str) -> Upload:
+    return Upload(name=cleaned_name(name), stored=path.name, size=path.stat().st_size)
+
+
+def _ending(head: bytes) -> str | None:
+    """``.nii`` or ``.nii.gz`` by what a file begins with; None when it is something else."""
+    if not head.startswith(_GZIP):
+        return ".nii" if _begins_nifti(head) else None
     try:
-        with igzip.open(path, "rb") as stream:  # type: ignore[no-untyped-call]
+        with igzip.open(io.BytesIO(head), "rb") as stream:  # type: ignore[no-untyped-call]
             return ".nii.gz" if _begins_nifti(stream.read(4)) else None
     except (OSError, EOFError, isal_zlib.error):  # type: ignore[misc]  # isal has no stub for it
         return None
@@ -136,96 +131,27 @@ def _begins_nifti(start: bytes) -> bool:
 
 
 def _unpack(archive: Path, folder: Path, allowance: Allowance) -> list[Upload]:
-    _check_directory(archive)
-    taken: list[Upload] = []
+    def place(name: str, head: bytes) -> Path | None:
+        _check_name(name)
+        ending = _ending(head)
+        return None if ending is None else folder / _own_name(ending)
+
+    limits = ArchiveLimits(allowance.files, allowance.total, allowance.ratio)
     try:
-        with zipfile.ZipFile(archive) as packed:
-            entries = [entry for entry in packed.infolist() if _is_wanted(entry)]
-            if len(entries) > allowance.files:
-                raise _too_many()
-            left = allowance.total
-            for entry in entries:
-                _check_entry(entry)
-                size, upload = _unpack_one(packed, entry, folder, left, allowance)
-                left -= size  # of what is of no use, too: it had to be written to see
-                if upload is not None:
-                    taken.append(upload)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-        take_back(folder, taken)
-        raise Refused(
-            422, "The zip file is damaged, or packed in a way that is not understood."
-        ) from error
-    except BaseException:
-        take_back(folder, taken)
-        raise
+        taken = unpack(archive, limits, place, called="The zip file")
+    except ArchiveRefused as error:
+        status = 413 if error.too_large else 422
+        raise Refused(status, error.problem, found=error.found, hint=error.hint) from error
     if not taken:
         raise Refused(415, "Nothing in the zip file can be used.", hint="put NIfTI files into it")
-    return taken
+    return [_described(one.path, one.name) for one in taken]
 
 
-def _unpack_one(
-    packed: zipfile.ZipFile,
-    entry: zipfile.ZipInfo,
-    folder: Path,
-    left: int,
-    allowance: Allowance,
-) -> tuple[int, Upload | None]:
-    """What an entry really unpacks to counts, not what the archive says of it."""
-    most = min(left, max(_FREE_RATIO, entry.compress_size * allowance.ratio))
-    with arriving(folder) as path:
-        with packed.open(entry) as source, path.open("wb") as target:
-            size = _copy(source, target, most)
-        if size is None:
-            if most == left:
-                raise _too_large(allowance.total)
-            raise Refused(413, "A file in the zip is packed far too well to be a scan.")
-        with path.open("rb") as file:
-            ending = _ending(path, file.read(MAGIC_END))
-        return size, None if ending is None else _settled(path, entry.filename, folder, ending)
-
-
-def _copy(source: IO[bytes], target: IO[bytes], most: int) -> int | None:
-    """Copy up to ``most`` bytes; None when there are more."""
-    size = 0
-    while block := source.read(_BLOCK):
-        size += len(block)
-        if size > most:
-            return None
-        target.write(block)
-    return size
-
-
-def _check_directory(archive: Path) -> None:
-    """What reads archives holds their whole list of contents, so it must be short."""
-    with archive.open("rb") as file:
-        file.seek(max(0, archive.stat().st_size - _LAST_RECORDS))
-        end = file.read()
-    lengths = [
-        int.from_bytes(end[found.start() + 12 : found.start() + 16], "little")
-        for found in re.finditer(b"PK\x05\x06", end)
-    ]
-    if max(lengths, default=0) > _LONGEST_DIRECTORY or b"PK\x06\x07" in end:
-        raise _too_many()
-
-
-def _is_wanted(entry: zipfile.ZipInfo) -> bool:
-    """No folders, and not what file managers leave behind."""
-    parts = PurePosixPath(entry.filename).parts
-    hidden = any(part.startswith(".") and part != ".." for part in parts)
-    return not (entry.is_dir() or hidden or "__MACOSX" in parts)
-
-
-def _check_entry(entry: zipfile.ZipInfo) -> None:
-    name = entry.filename.replace("\\", "/")
-    if name.startswith("/") or ".." in name.split("/") or ":" in name.split("/")[0]:
+def _check_name(name: str) -> None:
+    """No name is used as a path; one that leads elsewhere was not made in good faith."""
+    parts = name.replace("\\", "/").split("/")
+    if not parts[0] or ".." in parts or ":" in parts[0]:
         raise Refused(422, "The zip file holds a name that leads out of its folder.")
-    mode = entry.external_attr >> 16
-    if mode and not stat.S_ISREG(mode) and stat.S_IFMT(mode):
-        raise Refused(422, "The zip file holds a link or another thing that is no plain file.")
-    if entry.flag_bits & 1:
-        raise Refused(422, "The zip file asks for a password.", hint="pack it without one")
-    if entry.compress_type not in _PACKED:
-        raise Refused(422, "The zip file is packed in an unusual way.", hint="pack it plainly")
 
 
 def _too_large(most: int) -> Refused:

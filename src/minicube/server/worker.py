@@ -14,41 +14,37 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minicube._errors import InputError
 from minicube._files import write_json
 from minicube._machine import peak_memory
 from minicube.evaluation import BRATS_SURFACES, CaseScores, evaluate_case
-from minicube.inference import Limits, Segmentation, Segmenter
+from minicube.inference import DEFAULT_SCHEME, Limits, Segmentation, Segmenter
 from minicube.planning import parse_memory
-from minicube.reporting import COLOURS, as_hex, case_report, write_report
+from minicube.reporting import as_hex, case_report, score_notes, write_report
 from minicube.scans import (
     Case,
     CaseFiles,
     LabelMap,
-    LabelScheme,
     Layout,
     Region,
     Sequence,
+    Tissue,
     load_case,
-    remarks_on_scores,
+    volumes_ml,
     write_label_map,
     write_volume,
 )
 from minicube.server.folders import JobFolder, Outputs
 from minicube.server.jobs import Problem, Request, Result, Role, ScoreRow, Stage, TissueRow
 
-__all__ = ["MISSED", "OTHER_CLASS", "OVERDRAWN", "SCHEME", "main", "tissue_rows"]
-
-SCHEME: Final = LabelScheme.BRATS2023
-"""Of every label map that is written, as ``minicube segment`` has it."""
+__all__ = ["MISSED", "OTHER_CLASS", "OVERDRAWN", "main", "tissue_rows"]
 
 MISSED, OVERDRAWN, OTHER_CLASS = 1, 2, 3
 """Values of the map of differences: tumour in the reference alone, in the labels alone, in both
@@ -107,9 +103,8 @@ class _Clock:
 
 
 def _stages(request: Request) -> list[Stage]:
-    scored = request.phantom is not None or Role.REFERENCE in request.files
     first = [] if request.phantom is None else [Stage.PHANTOM]
-    last = [Stage.SCORING] if scored else []
+    last = [Stage.SCORING] if request.is_scored else []
     return [*first, Stage.READING, Stage.SEGMENTING, *last, Stage.WRITING]
 
 
@@ -124,7 +119,7 @@ def _do(place: JobFolder, request: Request, clock: _Clock) -> Result:
     with clock.at(Stage.SEGMENTING):
         memory = None if request.memory is None else parse_memory(request.memory)
         found = Segmenter(limits=Limits(memory=memory)).segment(case)
-        case, labels = found.case, found.labels.to(SCHEME)  # with warnings of its quality
+        case, labels = found.case, found.labels.to(DEFAULT_SCHEME)  # with warnings of its quality
     scores = None
     if case.reference is not None:
         with clock.at(Stage.SCORING):
@@ -136,12 +131,12 @@ def _do(place: JobFolder, request: Request, clock: _Clock) -> Result:
                 surfaces=BRATS_SURFACES,
             )
     with clock.at(Stage.WRITING):
-        found.save(place.outputs / Outputs.LABELS, scheme=SCHEME)
+        found.save(place.outputs / Outputs.LABELS, scheme=DEFAULT_SCHEME)
         if case.reference is not None:
-            _write_reference(place, case, labels, case.reference.to(SCHEME, lossy=True))
+            _write_reference(place, case, labels, case.reference.to(DEFAULT_SCHEME, lossy=True))
         page = case_report(case, labels, scores=scores, provenance=found.provenance)
         write_report(place.outputs / Outputs.REPORT, page)
-    return _result(found, labels, scores)
+    return _result(found, scores)
 
 
 def _uploaded(place: JobFolder, request: Request) -> CaseFiles:
@@ -175,7 +170,7 @@ def _shown(place: JobFolder) -> str:
 
 def _write_reference(place: JobFolder, case: Case, labels: LabelMap, reference: LabelMap) -> None:
     geometry = case.geometry
-    on_file = LabelMap(geometry.from_ras(reference.array), SCHEME)
+    on_file = LabelMap(geometry.from_ras(reference.array), DEFAULT_SCHEME)
     write_label_map(place.outputs / Outputs.REFERENCE, on_file, geometry)
     found, truth = labels.array, reference.array
     apart = np.zeros(found.shape, np.float32)
@@ -185,42 +180,31 @@ def _write_reference(place: JobFolder, case: Case, labels: LabelMap, reference: 
     write_volume(place.outputs / Outputs.DIFFERENCES, geometry.from_ras(apart), geometry)
 
 
-def tissue_rows(array: NDArray[np.uint8], voxel_ml: float) -> list[TissueRow]:
-    """Each class of a map in :data:`SCHEME` with its colour and millilitres."""
-    counts = np.bincount(array.ravel(order="K"), minlength=256)
+def tissue_rows(volumes: Mapping[Tissue | Region, float | None]) -> list[TissueRow]:
+    """Each class of a map in the scheme written, with its colour and millilitres."""
     return [
         TissueRow(
-            value=value,
-            name=tissue.value,
-            colour=as_hex(tissue),
-            ml=round(float(counts[value]) * voxel_ml, 3),
+            value=value, name=tissue.value, colour=as_hex(tissue), ml=_rounded(volumes[tissue])
         )
-        for value, tissue in SCHEME.tissues.items()
-        if tissue in COLOURS
+        for value, tissue in DEFAULT_SCHEME.tissues.items()
     ]
 
 
-def _result(found: Segmentation, labels: LabelMap, scores: CaseScores | None) -> Result:
-    volumes = found.volumes_ml  # None, not 0, where not determinable
+def _result(found: Segmentation, scores: CaseScores | None) -> Result:
+    case, grid = found.case, found.case.geometry
+    volumes = volumes_ml(found.labels, grid, case.images)
     return Result(
-        tissues=[
-            row.model_copy(update={"ml": volumes[row.name]})
-            for row in tissue_rows(labels.array, found.voxel_ml)
-        ],
-        regions_ml={region.value: volumes[region.value] for region in Region},
-        scheme=SCHEME,
-        scores=[] if scores is None else _score_rows(scores, found.voxel_ml),
-        score_notes=[] if scores is None else _score_notes(found.case, scores),
+        tissues=tissue_rows(volumes),
+        regions_ml={region.value: _rounded(volumes[region]) for region in Region},
+        scheme=DEFAULT_SCHEME,
+        scores=[] if scores is None else _score_rows(scores, grid.voxel_ml),
+        score_notes=[] if scores is None else [*score_notes(case, scores)],
         model=found.provenance["model"],
         seconds=round(found.seconds, 2),
-        warnings=list(found.case.warnings),
+        warnings=list(case.warnings),
         peak_bytes=peak_memory(),
         stage_seconds={},
     )
-
-
-def _score_notes(case: Case, scores: CaseScores) -> list[str]:
-    return [scores.policy.words(), *scores.notes, *remarks_on_scores(case.images)]
 
 
 def _score_rows(scores: CaseScores, voxel_ml: float) -> list[ScoreRow]:
@@ -230,11 +214,15 @@ def _score_rows(scores: CaseScores, voxel_ml: float) -> list[ScoreRow]:
             title=region.title,
             dice=score.dice,
             hd95_mm=None if score.surface is None else score.surface.hd95,
-            reference_ml=round(score.counts.reference * voxel_ml, 3),
-            found_ml=round(score.counts.predicted * voxel_ml, 3),
+            reference_ml=_rounded(score.counts.reference * voxel_ml),
+            found_ml=_rounded(score.counts.predicted * voxel_ml),
         )
         for region, score in scores.regions.items()
     ]
+
+
+def _rounded(ml: float | None) -> float | None:
+    return None if ml is None else round(ml, 3)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import which
+from types import MappingProxyType
 from typing import Any, Final
 
 from minicube._files import read_json
@@ -54,7 +55,7 @@ def compute_results(folder: StudyFolder, plan: Plan, source: Source) -> dict[str
         "format": 1,
         "minicube": __version__,
         "commit": _commit(),
-        "config_hash": fingerprint(units),
+        "config_hash": fingerprint(units, _configs(folder, made)),
         "finished": len(made) == len(units),
         "trainings": {"made": len(made), "planned": len(units)},
         "setting": setting_of(plan, units),
@@ -67,13 +68,28 @@ def compute_results(folder: StudyFolder, plan: Plan, source: Source) -> dict[str
     }
 
 
-def fingerprint(units: Sequence[Unit]) -> str:
-    """Identifies what a study trains: SHA-256 of every training's config and cases."""
+def fingerprint(units: Sequence[Unit], made: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """Identifies what a study trains: SHA-256 of every training's config and cases.
+
+    Args:
+        units: All of the study.
+        made: Of those that are done the config they wrote down, which may be of a version
+            that had fewer keys.
+    """
     values = {
-        unit.name: [unit.config.model_dump(mode="json"), unit.learns_from, unit.tests, unit.start]
+        unit.name: [
+            made.get(unit.name) or unit.config.model_dump(mode="json"),
+            unit.learns_from,
+            unit.tests,
+            unit.start,
+        ]
         for unit in units
     }
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _configs(folder: StudyFolder, made: Sequence[Unit]) -> dict[str, Any]:
+    return {unit.name: read_json(folder.unit(unit.name))["config"] for unit in made}
 
 
 def setting_of(plan: Plan, units: Sequence[Unit]) -> dict[str, Any]:

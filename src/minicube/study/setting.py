@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from minicube._errors import InputError
+from minicube._errors import InputError, wrong_values
 from minicube._files import read_json, write_json
 from minicube.study.systems import SYSTEMS
 
@@ -82,8 +82,9 @@ class Setting(_Plain):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise InputError("The study cannot be set like that.", found=wrong) from error
+            raise InputError(
+                "The study cannot be set like that.", found=wrong_values(error.errors())
+            ) from error
 
 
 class CaseFacts(_Plain):

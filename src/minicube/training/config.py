@@ -10,7 +10,7 @@ from typing import Final, Self
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from minicube._errors import InputError
+from minicube._errors import InputError, wrong_values
 from minicube._files import read_json
 from minicube.engines import Cut, Precision
 from minicube.networks import (
@@ -276,10 +276,9 @@ class TrainingConfig(_Plain):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            wrong = "; ".join(
-                f"{'.'.join(map(str, e['loc'])) or 'config'}: {e['msg']}" for e in error.errors()
-            )
-            raise InputError(f"The training config ({source}) is wrong.", found=wrong) from error
+            raise InputError(
+                f"The training config ({source}) is wrong.", found=wrong_values(error.errors())
+            ) from error
 
 
 def preset_names() -> list[str]:

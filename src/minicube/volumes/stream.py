@@ -18,7 +18,7 @@ from minicube.volumes.origin import Origin
 from minicube.volumes.prepare import Prepared
 from minicube.volumes.store import StoredCase, open_stored, store_one
 
-__all__ = ["Maker", "Stream"]
+__all__ = ["Maker", "Stream", "made"]
 
 
 class Maker(Protocol):
@@ -98,10 +98,11 @@ class Stream:
             # Not forked: a process with a network's threads in it must not be.
             fresh = multiprocessing.get_context("spawn")
             self._workers = ProcessPoolExecutor(self.jobs, fresh, initializer=self.maker.begin)
-        self._work[number] = self._workers.submit(_made, self.maker, number, self.folder)
+        self._work[number] = self._workers.submit(made, self.maker, number, self.folder)
 
 
-def _made(maker: Maker, number: int, folder: Path) -> StoredCase:
+def made(maker: Maker, number: int, folder: Path) -> StoredCase:
+    """Make one case below a folder, unless it lies there already."""
     home = folder / f"{number:08d}"
     origin = {**maker.origin, "number": str(number)}
     for child in home.iterdir() if home.exists() else ():

@@ -69,7 +69,7 @@ def region_dice(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
         A scalar in [0, 1].
 
     Reference: the sum as in :func:`dice`; regions instead of tissues as in Isensee et al.,
-    "nnU-Net for Brain Tumor Segmentation", BrainLes 2020, arXiv:2011.00848, section 2.2.
+    "nnU-Net for Brain Tumor Segmentation", BrainLes 2020, arXiv:2011.00848.
     """
     probability = probabilities(logits, config.activation)
     losses = []
