@@ -184,6 +184,14 @@ def test_other_words_are_refused(text: str) -> None:
         parse_memory(text)
 
 
+def test_a_child_that_has_not_begun_its_program_is_not_counted_twice() -> None:
+    script = "import subprocess\nheld = bytearray(400 << 20)\n"
+    script += "for _ in range(300): subprocess.run(['true'])"
+    done = run_within([sys.executable, "-c", script], 8 << 30)
+    assert done.code == 0
+    assert 400 * MB < done.peak < 600 * MB
+
+
 def test_the_guard_hands_on_what_a_command_says() -> None:
     script = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"
     done = run_within([sys.executable, "-c", script], 1 << 33)

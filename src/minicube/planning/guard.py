@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,20 +66,35 @@ def run_within(command: Sequence[str], budget: int) -> Guarded:
 
 
 def tree_memory(pid: int) -> int:
-    """Resident memory of a process and all that it started, bytes; 0 when it is gone."""
-    return sum(_resident(member) for member in _tree(pid))
+    """Resident memory of a process and all that it started, bytes; 0 when it is gone.
+
+    A child between vfork and exec lives in its parent's memory and is not counted again: known
+    by holding what the parent held just before or just after, to the page.
+    """
+    total, parents = _resident(pid), [pid]
+    for parent in parents:
+        children = _children(parent)
+        if not children:
+            continue
+        before = _resident(parent)
+        held = [_resident(child) for child in children]
+        after = _resident(parent)
+        total += sum(own for own in held if own not in (before, after))
+        parents += children
+    return total
 
 
-def _tree(pid: int) -> list[int]:
-    members = [pid]
-    for parent in members:
-        for thread in Path(f"/proc/{parent}/task").glob("*"):
-            try:
-                words = (thread / "children").read_text(encoding="ascii").split()
-            except OSError:
-                continue
-            members.extend(int(word) for word in words)
-    return members
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:  # it has ended meanwhile
+        return found
+    for thread in threads:
+        children = thread / "children"
+        with suppress(OSError):  # so has the thread
+            found.extend(map(int, children.read_text(encoding="ascii").split()))
+    return found
 
 
 def _resident(pid: int) -> int:
