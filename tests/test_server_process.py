@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from pathlib import Path
@@ -55,3 +56,16 @@ def test_an_open_address_without_a_key_is_refused(tmp_path: Path) -> None:
     _, told = server.process.communicate(timeout=60)
     assert server.process.returncode == 2
     assert b"no API key" in told
+
+
+def test_a_phantom_needs_no_scan(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        given = json.dumps({"seed": 7, "family": "a"}).encode()
+        job = server.call("POST", "/phantoms", given, Content_Type="application/json")
+        done = until(server, job["id"], "done", "failed")
+        assert done["state"] == "done", done
+        assert done["title"] == "Phantom A-7"
+        found = done["result"]
+        assert found["regions_ml"]["WT"] > 0
+        (whole,) = [row for row in found["scores"] if row["region"] == "WT"]
+        assert whole["dice"] > 0.2

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from minicube._errors import InputError
+from minicube.cli._dicom_study import given_study
 from minicube.cli._segmenting import (
     Request,
     Target,
@@ -30,7 +31,6 @@ from minicube.cli._shared import (
     progress,
     results,
 )
-from minicube.cli._study import given_study
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from pydicom import Dataset
 
-from minicube.dicom.frames import Frame, first_group, quietly
+from minicube.dicom.frames import Frame, first_group, number, quietly
 from minicube.dicom.words import says_contrast
 
 __all__ = ["Facts", "facts_of"]
@@ -62,7 +62,7 @@ def facts_of(header: Dataset, frame: Frame) -> Facts:
     """
     with quietly(frame.path):
         echo, b_value, inversion, kind = frame.kind
-        repetition = _number(
+        repetition = number(
             first_group(
                 header, frame.index, "MRTimingAndRelatedParametersSequence", "RepetitionTime"
             )
@@ -79,9 +79,9 @@ def facts_of(header: Dataset, frame: Frame) -> Facts:
             words=_plain(f"{description} {scanner}"),
             protocol=_plain(protocol),
             repetition=repetition,
-            echo=_number(echo) or None,
-            inversion=_number(inversion) or _number(turned) or None,
-            b_value=_number(b_value),
+            echo=number(echo) or None,
+            inversion=number(inversion) or number(turned) or None,
+            b_value=number(b_value),
             spin_echo=_spin_echo(header),
             agent=_agent(header),
             kind=tuple(str(value).upper() for value in kind),
@@ -125,11 +125,3 @@ def _time(header: Dataset) -> str:
             date = header.get(f"{kind}Date") or header.get("StudyDate") or ""
             return f"{date}{header.get(f'{kind}Time')}"
     return ""
-
-
-def _number(value: Any) -> float | None:
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str | int | float):
-        value = value[0] if len(value) else None
-    return None if value is None else float(value)

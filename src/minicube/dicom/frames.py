@@ -18,7 +18,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from minicube._errors import InputError
 from minicube.scans import MAGIC_END, is_dicom_start
 
-__all__ = ["Frame", "first_group", "frames_of", "image_files", "quietly", "read_header"]
+__all__ = ["Frame", "first_group", "frames_of", "image_files", "number", "quietly", "read_header"]
 
 # Its warnings quote values, and names of patients are values.
 logging.getLogger("pydicom").setLevel(logging.ERROR)
@@ -173,14 +173,14 @@ def _frame(path: Path, header: Dataset, shape: tuple[int, int], index: int) -> F
         slope=1.0 if slope is None else float(slope),
         intercept=float(value("PixelValueTransformationSequence", "RescaleIntercept") or 0),
         kind=(
-            _number(header.get("EchoTime") if echo is None else echo),
-            _number(value("MRDiffusionSequence", "DiffusionBValue")),
-            _number(header.get("InversionTime")),
+            number(header.get("EchoTime") if echo is None else echo),
+            number(value("MRDiffusionSequence", "DiffusionBValue")),
+            number(header.get("InversionTime")),
             tuple(map(str, [kind] if isinstance(kind, str) else kind)),
         ),
         turn=tuple(
-            _number(number) or 0.0
-            for number in (
+            number(turn) or 0.0
+            for turn in (
                 value("FrameContentSequence", "TemporalPositionIndex"),
                 header.get("TemporalPositionIdentifier"),
                 header.get("AcquisitionNumber"),
@@ -196,5 +196,10 @@ def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
     return tuple(float(number) for number in value)
 
 
-def _number(value: Any) -> float | None:
-    return None if value is None or value == "" else float(value)
+def number(value: Any) -> float | None:
+    """A header's number, the first where it has several; None where it has none."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str | int | float):
+        value = value[0] if len(value) else None
+    return None if value is None else float(value)

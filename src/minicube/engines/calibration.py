@@ -164,7 +164,10 @@ def _measured_elsewhere(words: list[str], measuring: Measuring) -> dict[str, Any
             complaints.seek(0)
             why = complaints.read().strip()[-500:]
             raise InternalError(f"The engine could not be measured: {why}")
-    found: dict[str, Any] = json.loads(last)
+    try:
+        found: dict[str, Any] = json.loads(last)
+    except json.JSONDecodeError:
+        raise InternalError(f"The engine's measurement ended without a result: {last!r}") from None
     return found
 
 
