@@ -206,7 +206,7 @@ def test_without_a_card_training_on_one_is_refused(
 def test_a_training_stays_within_its_budget(tmp_path: Path, volumes: bool) -> None:
     data = write_small_dataset(tmp_path / "data", 3)
     settings_file = tmp_path / "config.toml"
-    lines = ["widths = [16, 32, 64]", "validations = 1", "validation_share = 0.3"]
+    lines = ["widths = [8, 16, 32]", "validations = 1", "validation_share = 0.3"]
     if volumes:
         lines += ['sampling = "volumes"', "batch = 1", "slab = 96", "frozen_statistics = true"]
         lines += ["region = [96, 96, 96]"]
@@ -214,8 +214,8 @@ def test_a_training_stays_within_its_budget(tmp_path: Path, volumes: bool) -> No
         lines += ["window = [64, 64, 64]", "batch = 3"]
     settings_file.write_text("\n".join(lines), encoding="utf-8")
     words = ["train", "--data", str(data), "--out", str(tmp_path / "run"), "--steps", "2"]
-    words += ["--config", str(settings_file), "--memory", "950MB"]
-    done = run_within([sys.executable, "-m", "minicube", *words], 950 * MB)
+    words += ["--config", str(settings_file), "--memory", "920MB"]
+    done = run_within([sys.executable, "-m", "minicube", *words], 920 * MB)
     assert done.code == 0, done.errors
     assert not done.killed
     kept = TrainingConfig.read(tmp_path / "run" / "config.json")

@@ -14,6 +14,7 @@ __all__ = ["Guarded", "run_within", "tree_memory"]
 
 _EVERY = 0.005  # seconds between looks
 _PAGE = 4096
+_ALIKE = 16 * 2**20  # bytes; two looks are not at one time
 
 
 @dataclass(frozen=True)
@@ -68,20 +69,24 @@ def run_within(command: Sequence[str], budget: int) -> Guarded:
 def tree_memory(pid: int) -> int:
     """Resident memory of a process and all that it started, bytes; 0 when it is gone.
 
-    A child between vfork and exec lives in its parent's memory and is not counted again: known
-    by holding what the parent held just before or just after, to the page.
+    A child between vfork and exec lives in its parent's memory and is not counted again.
     """
     total, parents = _resident(pid), [pid]
     for parent in parents:
         children = _children(parent)
-        if not children:
-            continue
-        before = _resident(parent)
-        held = [_resident(child) for child in children]
-        after = _resident(parent)
-        total += sum(own for own in held if own not in (before, after))
+        total += sum(_resident(child) for child in children if not _borrows(child, parent))
         parents += children
     return total
+
+
+def _borrows(child: int, parent: int) -> bool:
+    """Whether a child still runs its parent's program, and holds what the parent holds.
+
+    Where a program's stack begins is drawn by lot each time one is begun.
+    """
+    if _stack(child) != _stack(parent):
+        return False
+    return abs(_resident(child) - _resident(parent)) < _ALIKE
 
 
 def _children(pid: int) -> list[int]:
@@ -102,6 +107,14 @@ def _resident(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE
     except (OSError, IndexError):
         return 0
+
+
+def _stack(pid: int) -> str:
+    try:
+        line = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return line.rpartition(")")[2].split()[25]  # startstack; behind the name, which may be odd
 
 
 def _own_peak(pid: int) -> int:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -169,7 +168,7 @@ def prepare_all(
     What lies there already, made from the same, is left alone.
     """
     found: dict[str, CaseFacts] = {}
-    with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
+    with ThreadPoolExecutor(max_workers=2) as pool:
         try:
             work = [pool.submit(_prepare_one, source, name, prepared) for name in names]
             for one in as_completed(work):

@@ -74,7 +74,7 @@ def within_memory(
     Raises:
         InputError: None fits; the smallest budget that would is named.
     """
-    resident = held_before(device)
+    resident = _resident(device)
     least = 0
     for way in _ways(config):
         predicted = int((resident + step_bytes(way, largest)) * _SLACK) + _SCRATCH
@@ -105,7 +105,7 @@ def scoring_partition(
     if config.cut is not None or budget is None:
         return config.cut
     task = Task(cost_of(config.network_config), shape)
-    resident = held_before(device)
+    resident = _resident(device)
     # Logits of the whole case, and what the loss makes of them.
     beside = math.prod(shape) * task.cost.classes * _FLOAT * _LOGITS + _SCRATCH
     plan = plan_partition(task, int(budget / _SLACK) - resident - beside)
@@ -149,6 +149,16 @@ def step_bytes(config: TrainingConfig, largest: Shape) -> int:
     a_voxel = _DRAWING if torch.get_num_threads() > 1 else _DRAWING_ALONE
     drawing = weights + max(images[0, 0].numel() * a_voxel, pictures * _STACKING)
     return samples + weights * states + max(bytes_of_learning(network, step), drawing)
+
+
+def _resident(device: Device) -> int:
+    """Bytes that a training finds taken once everything it needs is loaded."""
+    # What were loaded later would not be counted.
+    import lightning_fabric  # noqa: F401
+
+    import minicube.training.augment  # noqa: F401
+
+    return held_before(device)
 
 
 def _answered(config: TrainingConfig, largest: Shape, stride: Shape) -> Shape:

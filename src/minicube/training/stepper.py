@@ -12,12 +12,10 @@ from statistics import median
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from minicube._errors import InputError, InternalError
 from minicube.networks import LeveledNetwork, Network, build_network
-from minicube.training.augment import augmentation
 from minicube.training.averaging import averaged
 from minicube.training.config import (
     Augmentation,
@@ -83,6 +81,11 @@ class Stepper:
         device: Device = Device.CPU,
         stream: Stream | None = None,
     ) -> None:
+        # Here, for they take seconds, which a refusal or a table need not wait for.
+        from lightning_fabric import Fabric
+
+        from minicube.training.augment import augmentation
+
         torch.manual_seed(config.seed)
         self.bf16 = computes_bf16(device, config.precision)
         self.seconds = dict.fromkeys(Cause, 0.0)
@@ -101,6 +104,7 @@ class Stepper:
         self._loss = build_loss(config.loss)
         self._sampler = Sampler(cases, config, self.network.margin, self.network.stride, stream)
         self._augment = augmentation(config.augmentation, planar=not all(self.network.axes))
+        self._plain = augmentation(Augmentation.none())
 
     def step(self, step: int) -> tuple[float, float]:
         """Make one step; returns its loss and learning rate."""
@@ -180,14 +184,13 @@ class Stepper:
         """
         config = self._config.model_copy(update={"seed": self._config.seed + 1, "shuffle": True})
         sampler = Sampler(cases, config, self.network.margin, self.network.stride)
-        plain = augmentation(Augmentation.none(), planar=False)
         margin = self.network.margin
         inside = slice(margin, -margin or None)
         self.network.eval()
         losses = []
         with torch.no_grad():
             for index in sampler.spread(count):
-                images, labels = self._fabric.to_device(plain(*sampler.draw(0, index)))
+                images, labels = self._fabric.to_device(self._plain(*sampler.draw(0, index)))
                 logits = self._logits(images[None])
                 losses.append(float(self._loss(logits, labels[None, inside, inside, inside])))
         return sum(losses) / len(losses)
