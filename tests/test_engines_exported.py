@@ -67,14 +67,14 @@ def _cuts(draw: st.DrawFn, depth: int) -> Partition:
         cuts.append((middle, draw(st.integers(middle + 1, depth - 1))))
     return Partition(
         tuple(
-            LevelCut(a, b, tuple(draw(st.integers(1, 3)) * 2 ** (b - a) for _ in range(3)))
+            LevelCut(a, b, tuple(draw(st.integers(2, 6)) * 2 ** (b - a) for _ in range(3)))
             for a, b in cuts
         )
     )
 
 
 @pytest.mark.parametrize("name", WITHOUT_TORCH)
-@given(data=st.data(), shape=st.tuples(*[st.integers(17, 50)] * 3))
+@given(data=st.data(), shape=st.tuples(*[st.integers(17, 44)] * 3))
 @settings(deadline=None, max_examples=5)
 def test_parts_give_the_whole(
     name: EngineName, data: st.DataObject, shape: tuple[int, int, int]

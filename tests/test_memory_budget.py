@@ -55,7 +55,7 @@ found = {}
 for name in NetworkName:
     widths = (32, 32) if name is NetworkName.SEGNET else (16, 24, 32)
     engine = TorchEngine(build_network(NetworkConfig(name, widths)), bf16=False)
-    shape = (128, 128, 96)
+    shape = (96, 96, 96)
     given = np.ones((4, *(n + 2 * engine.margin for n in shape)), np.float32)
     engine.logits(given)
     before = resident_memory()
