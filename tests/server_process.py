@@ -7,8 +7,10 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -69,11 +71,20 @@ def until(server: Process, job: str, *states: str, seconds: float = 90) -> dict[
     raise AssertionError(found)
 
 
+def zipped_study(folder: Path) -> bytes:
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in sorted(folder.rglob("*.dcm")):
+            archive.write(path, path.relative_to(folder))
+    return packed.getvalue()
+
+
 def start_job(server: Process, folder: Path) -> str:
-    """Upload the files of a case and take the guesses for true."""
+    """Upload the files of a case, or a study as a zip, and take the guesses for true."""
     job: str = server.call("POST", "/jobs", b"{}", Content_Type="application/json")["id"]
-    for path in sorted(folder.rglob("*.nii.gz")):
-        server.call("POST", f"/jobs/{job}/uploads", path.read_bytes(), X_Filename=quote(path.name))
+    files = {path.name: path.read_bytes() for path in sorted(folder.rglob("*.nii.gz"))}
+    for name, content in (files or {"study.zip": zipped_study(folder)}).items():
+        server.call("POST", f"/jobs/{job}/uploads", content, X_Filename=quote(name))
     series = server.call("POST", f"/jobs/{job}/recognise")["series"]
     given = json.dumps({"roles": {one["key"]: one["role"] for one in series}}).encode()
     server.call("POST", f"/jobs/{job}/start", given, Content_Type="application/json")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minicube import _machine
-from minicube._machine import forget_peak_memory, peak_memory
+from minicube._machine import allocating_at_most, forget_peak_memory, peak_memory
 
 _MEGABYTE = 2**20
 CLEAR = Path("/proc/self/clear_refs")
@@ -66,3 +66,13 @@ def test_the_processor_has_a_name() -> None:
     described = _machine.describe_machine()["machine"]["processor"]
     assert isinstance(described, str)
     assert _machine.processor_name() in (described, "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds memory back")
+def test_no_more_is_allocated_than_may_be() -> None:
+    size = 256 * _MEGABYTE
+    with pytest.raises(MemoryError), allocating_at_most(size // 4):
+        np.zeros(size, np.uint8)
+    with allocating_at_most(2 * size):
+        np.zeros(size, np.uint8)
+    np.zeros(4 * size, np.uint8)

@@ -78,3 +78,21 @@ def test_a_case_is_drawn_corrected_and_stays_here(
     assert not faults
     here = f"http://127.0.0.1:{server.port}/"
     assert all(address.startswith((here, "blob:", "data:")) for address in asked)
+
+
+def test_a_study_is_taken_as_a_folder(server: Process, page: Any, tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom")
+    pytest.importorskip("highdicom")
+    from minicube.dicom import write_study
+
+    write_study(small_case(4), tmp_path / "study")
+    (tmp_path / "study" / "README.TXT").write_text("how to open the viewer", encoding="utf-8")
+    page.goto(f"http://127.0.0.1:{server.port}/")
+    page.get_by_label("Folder of a case").set_input_files(tmp_path / "study")
+    page.get_by_text("All four sequences are there.").wait_for()
+    assert page.get_by_text("named “t1”; named as after contrast").is_visible()
+    page.get_by_role("button", name="Segment").click()
+    page.wait_for_selector("canvas[data-ready=yes]")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Labels (DICOM)").click()
+    assert pydicom.dcmread(download.value.path()).Modality == "SEG"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from minicube.scans import LabelScheme, Layout, write_case
+from minicube.scans import LabelScheme, Layout, reads_dicom, write_case
 from server_process import Process, running, start_job, until
 from small_cases import small_case
 
@@ -31,24 +32,32 @@ def workers(data: Path) -> list[int]:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to see processes")
 def test_a_server_that_is_killed_loses_nothing(tmp_path: Path) -> None:
-    write_case(small_case(3), tmp_path / "in", Layout.BRATS2023, LabelScheme.BRATS2023)
-    data = tmp_path / "data"
+    case, study, data = tmp_path / "case", tmp_path / "study", tmp_path / "data"
+    write_case(small_case(3), case, Layout.BRATS2023, LabelScheme.BRATS2023)
+    if reads_dicom():
+        from minicube.dicom import write_study
+
+        write_study(small_case(3, (40, 44, 24)), study)
     with running(data) as server:
-        jobs = [start_job(server, tmp_path / "in") for _ in range(2)]
+        jobs = [start_job(server, folder) for folder in (study if reads_dicom() else case, case)]
         until(server, jobs[0], "running")
-        assert len(workers(data)) == 1  # one at a time
+        wait_until(lambda: len(workers(data)) == 1)  # one at a time
         server.process.send_signal(signal.SIGKILL)
         server.process.wait()
-        end = time.monotonic() + 30
-        while workers(data) and time.monotonic() < end:
-            time.sleep(0.05)
-        assert not workers(data)  # it went with its server
+        wait_until(lambda: not workers(data))  # it went with its server
     with running(data) as server:
         for job in jobs:
             assert until(server, job, "done", "failed")["state"] == "done"
         assert server.call("GET", f"/jobs/{jobs[0]}")["attempts"] == 2
         actions = [line["action"] for line in server.call("GET", "/audit")]
         assert "found interrupted" in actions
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_an_open_address_without_a_key_is_refused(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ import ctypes
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from minicube._version import __version__
 
 __all__ = [
+    "allocating_at_most",
     "available_memory",
     "describe_machine",
     "forget_peak_memory",
@@ -147,6 +149,27 @@ def forget_peak_memory() -> None:
     """Let :func:`peak_memory` count anew from here; does nothing where that is not possible."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def allocating_at_most(size: int) -> Iterator[None]:
+    """Let this process allocate so many bytes more and no further: then there is a MemoryError.
+
+    Linux only; elsewhere nothing is held back.
+    """
+    held = _number_after("/proc/self/status", "VmData:")
+    if held is None:
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most = held + size if soft == resource.RLIM_INFINITY else min(soft, held + size)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def _peak_by_resource() -> int | None:

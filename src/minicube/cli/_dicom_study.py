@@ -6,18 +6,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from minicube._errors import InputError
 from minicube.cli._segmenting import Target, refuse_existing
-from minicube.cli.dicom import require_dicom
 
 if TYPE_CHECKING:
-    from minicube.dicom import Series
+    from minicube.dicom import Converted
 
 __all__ = ["GivenStudy", "given_study"]
-
-OBJECTS: Final = ("seg.dcm", "report.dcm")
 
 
 @dataclass(frozen=True)
@@ -25,23 +22,21 @@ class GivenStudy:
     """A study, its series chosen and written as NIfTI.
 
     Args:
-        target: Its case, and where results go.
-        drawn_on: The series that the segmentation will refer to.
+        study: Its case, and the series that the segmentation will refer to.
+        target: The case, and where results go.
     """
 
+    study: Converted
     target: Target
-    drawn_on: Series
 
     def write_objects(self, row: dict[str, Any]) -> dict[str, Any]:
         """Write what the archive gets, out of the label map that was written; returns the row."""
-        from minicube.dicom import Findings, write_report, write_segmentation
         from minicube.reporting.colours import COLOURS
-        from minicube.scans import LabelScheme, read_labels
+        from minicube.scans import LabelScheme
 
-        labels, grid = read_labels(self.target.out, LabelScheme(row["label_scheme"]))
-        findings = Findings.on(self.drawn_on, labels, grid, model=row["model"], colours=COLOURS)
-        paths = [self.target.out.with_name(name) for name in OBJECTS]
-        write_report(findings, write_segmentation(findings, paths[0]), paths[1])
+        paths = self.study.write_objects(
+            self.target.out, LabelScheme(row["label_scheme"]), model=row["model"], colours=COLOURS
+        )
         return row | {"dicom": [str(path) for path in paths]}
 
 
@@ -70,9 +65,10 @@ def given_study(
     Raises:
         InputError: ``out`` is one file, or the study cannot be used as it is.
     """
+    from minicube.scans import Sequence, require_dicom
+
     require_dicom()
-    from minicube.dicom import open_study, write_case_files
-    from minicube.scans import Sequence
+    from minicube.dicom import OBJECTS, convert, open_study
 
     if out.is_file() or out.suffix in (".nii", ".gz", ".dcm"):
         raise InputError(
@@ -84,10 +80,12 @@ def given_study(
     if not overwrite:
         refuse_existing([out / name for name in ("seg.nii.gz", *OBJECTS, "scans/study.json")])
     with open_study(source) as study:
-        assignment = study.choose({Sequence(name): _number(text) for name, text in named.items()})
-        case = write_case_files(study, assignment, out / "scans")
-        target = Target(case, out / "seg.nii.gz", report, probabilities, uncertainty)
-        yield GivenStudy(target, assignment.chosen[Sequence.T1C].series)
+        numbers = {Sequence(name): _number(text) for name, text in named.items()}
+        converted = convert(study, numbers, out / "scans")
+        out_file = out / "seg.nii.gz"
+        yield GivenStudy(
+            converted, Target(converted.case, out_file, report, probabilities, uncertainty)
+        )
 
 
 def _number(text: Path) -> int:

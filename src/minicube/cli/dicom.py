@@ -7,28 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minicube._errors import require
 from minicube.cli._shared import JsonOption, console, emit_json, results
 
 if TYPE_CHECKING:
     from minicube.dicom import Assignment, Study
 
-__all__ = ["app", "require_dicom"]
+__all__ = ["app"]
 
 app = typer.Typer(
     help="See what a DICOM study holds; write one. `minicube segment` takes studies as they are.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-
-def require_dicom() -> None:
-    """Go on only where the packages that read and write DICOM are installed.
-
-    Raises:
-        MissingExtra: One is not.
-    """
-    require("DICOM", "dicom", "pydicom", "highdicom", "gdcm")
 
 
 @app.command("list")
@@ -40,6 +30,8 @@ def list_series(
 
     Example: minicube dicom list study.zip
     """
+    from minicube.scans import require_dicom
+
     require_dicom()
     from minicube.dicom import open_studies
 
@@ -60,9 +52,10 @@ def write(
 
     Example: minicube dicom write phantoms/phantom-a-00000-00000 -o study/
     """
+    from minicube.scans import load_case, require_dicom
+
     require_dicom()
     from minicube.dicom import write_study
-    from minicube.scans import load_case
 
     written = write_study(load_case(source, with_reference=False), out)
     results().print(f"{len(written)} images in {out}")

@@ -4,6 +4,7 @@ Needs the extra ``dicom``; whether something is DICOM at all, ``minicube.scans``
 """
 
 from minicube.dicom.choice import Assignment, choose
+from minicube.dicom.conversion import OBJECTS, Converted, convert
 from minicube.dicom.findings import CODES, Findings
 from minicube.dicom.recognition import Recognised
 from minicube.dicom.report import write_report
@@ -15,12 +16,15 @@ from minicube.dicom.writing import write_study
 
 __all__ = [
     "CODES",
+    "OBJECTS",
     "Assignment",
+    "Converted",
     "Findings",
     "Recognised",
     "Series",
     "Study",
     "choose",
+    "convert",
     "open_studies",
     "open_study",
     "read_series",

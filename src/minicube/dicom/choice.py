@@ -44,6 +44,10 @@ class Assignment:
         """Whether all four were found and nobody has to choose."""
         return not self.missing and not self.rivals
 
+    def is_certain(self, sequence: Sequence) -> bool:
+        """Whether the series taken for a sequence has a clear score, and no other would do."""
+        return sequence not in self.rivals and self.chosen[sequence].scores[sequence] >= _CLEAR
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from minicube.scans import Geometry
 __all__ = ["Series", "read_series", "read_volume"]
 
 _SAME_DIRECTION: Final = 0.02  # cosines; localisers lie at right angles
+_MOST_IMAGES: Final = 200_000  # of all series; what is kept of each takes a kilobyte
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,12 @@ class Series:
     def files(self) -> tuple[Path, ...]:
         """The files it lies in, each once, in order."""
         return tuple(dict.fromkeys(frame.path for frame in self.frames))
+
+    @property
+    def digest(self) -> str:
+        """A name for exactly these images in this order, wherever their files lie."""
+        images = (f"{frame.instance} {frame.index}" for frame in self.frames)
+        return sha256("\n".join(images).encode()).hexdigest()[:32]
 
 
 @dataclass
@@ -80,11 +88,12 @@ def read_series(folder: Path) -> tuple[list[Series], list[str]]:
         The series in order of time, and a remark on each file that could not be read.
 
     Raises:
-        InputError: The folder holds too many files, or no image that can be read.
+        InputError: The folder holds too many files or images, or no image that can be read.
     """
     groups: dict[tuple[object, ...], list[_Group]] = {}
     remarks: list[str] = []
     seen: set[str] = set()
+    images = 0
     for path in image_files(folder):
         try:
             header = read_header(path)
@@ -95,6 +104,14 @@ def read_series(folder: Path) -> tuple[list[Series], list[str]]:
                     _sort_in(groups, header, frames)
         except InputError as error:
             remarks.append(f"{path.relative_to(folder)}: {error.found or error.problem}")
+            continue
+        images += len(frames)
+        if images > _MOST_IMAGES:
+            raise InputError(
+                f"{folder} holds more images than a study.",
+                expected=f"at most {_MOST_IMAGES:,}",
+                hint="give the folder of one study",
+            )
     found = sorted(_each(groups), key=lambda group: (group.study, group.number, group.series))
     if not found:
         raise InputError(

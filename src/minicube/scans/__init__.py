@@ -12,7 +12,13 @@ from minicube.scans.absence import (
 from minicube.scans.case import Case, Croppable, Sequence, absent_from
 from minicube.scans.components import components, enclosed
 from minicube.scans.conversion import ConversionReport, convert_dataset
-from minicube.scans.dicom_files import MAGIC_END, holds_dicom, is_dicom_start
+from minicube.scans.dicom_files import (
+    MAGIC_END,
+    holds_dicom,
+    is_dicom_start,
+    reads_dicom,
+    require_dicom,
+)
 from minicube.scans.geometry import Geometry, StoredForm
 from minicube.scans.label_files import read_labels, stated_scheme, write_label_map
 from minicube.scans.labels import NETWORK_SCHEME, LabelMap, LabelScheme, Region, Tissue
@@ -59,7 +65,9 @@ __all__ = [
     "read_labels",
     "read_volume",
     "read_volumes_4d",
+    "reads_dicom",
     "remarks_on_scores",
+    "require_dicom",
     "scheme_of_reference",
     "sequence_named",
     "stated_scheme",

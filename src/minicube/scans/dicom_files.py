@@ -9,11 +9,31 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-__all__ = ["MAGIC_END", "holds_dicom", "is_dicom_start"]
+from minicube._errors import MissingExtra, require
+
+__all__ = ["MAGIC_END", "holds_dicom", "is_dicom_start", "reads_dicom", "require_dicom"]
 
 MAGIC_END: Final = 132
 _NIFTI: Final = (".nii", ".nii.gz")
 _LOOKED_AT: Final = 64  # files; a study may have a few others in front
+
+
+def require_dicom() -> None:
+    """Go on only where the packages that read and write DICOM are installed.
+
+    Raises:
+        MissingExtra: One is not.
+    """
+    require("DICOM", "dicom", "pydicom", "highdicom", "gdcm")
+
+
+def reads_dicom() -> bool:
+    """Whether :func:`require_dicom` would let pass."""
+    try:
+        require_dicom()
+    except MissingExtra:
+        return False
+    return True
 
 
 def is_dicom_start(start: bytes) -> bool:

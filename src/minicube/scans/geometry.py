@@ -139,7 +139,11 @@ class Geometry:
 
     def in_words(self) -> str:
         """Return shape, spacing and affine for a message."""
+        rows = "; ".join(" ".join(f"{value:.4g}" for value in row) for row in self.affine[:3])
+        return f"{self.size_in_words()}, affine [{rows}]"
+
+    def size_in_words(self) -> str:
+        """Return shape and spacing for people."""
         shape = " × ".join(map(str, self.shape))
         spacing = " × ".join(f"{mm:.3g}" for mm in self.spacing)
-        rows = "; ".join(" ".join(f"{value:.4g}" for value in row) for row in self.affine[:3])
-        return f"{shape} voxels of {spacing} mm, affine [{rows}]"
+        return f"{shape} voxels of {spacing} mm"

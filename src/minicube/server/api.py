@@ -9,22 +9,25 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import quote, unquote
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from minicube._errors import InputError, require
+from minicube._errors import require
 from minicube._version import __version__
 from minicube.inference import DEFAULT_SCHEME
 from minicube.reporting import as_hex
-from minicube.scans import LabelScheme, Sequence, check_enough
+from minicube.scans import LabelScheme, Sequence, reads_dicom
+from minicube.server.confirmation import confirmed
 from minicube.server.corrections import keep_correction
 from minicube.server.folders import IDENTITY, JobFolder
-from minicube.server.jobs import Job, Phantom, Problem, Role, Series, State
+from minicube.server.jobs import Job, Phantom, Problem, Role, State
 from minicube.server.jobs import Request as Wanted
-from minicube.server.recognition import common_name, recognise
+from minicube.server.recognition import recognise
 from minicube.server.refusals import Refused
 from minicube.server.runner import Runner
 from minicube.server.settings import Allowance, Settings
@@ -36,7 +39,11 @@ __all__ = ["Server", "router"]
 NOTE: Final = "Research use only – not a medical device."
 _UPLOADING: Final = (State.OPEN, State.RECOGNISED)
 _LARGEST_CORRECTION: Final = 512 << 20
-_TYPES: Final = {".html": "text/html; charset=utf-8", ".gz": "application/gzip"}
+_TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".gz": "application/gzip",
+    ".dcm": "application/dicom",
+}
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,7 @@ class Server:
     store: Store
     runner: Runner
     root: Path
+    looking: CapacityLimiter
 
     def folder(self, job: Job) -> JobFolder:
         """Where a job's files lie."""
@@ -114,6 +122,7 @@ class About(BaseModel):
     tissues: dict[int, str]
     keep_days: float
     most_bytes: int
+    dicom: bool = Field(description="Whether what reads DICOM is installed.")
 
 
 @router.get("/about")
@@ -129,6 +138,7 @@ def about(here: Here) -> About:
         tissues={value: tissue.value for value, tissue in DEFAULT_SCHEME.tissues.items()},
         keep_days=here.settings.keep_days,
         most_bytes=here.settings.allowance.total,
+        dicom=reads_dicom(),
     )
 
 
@@ -165,7 +175,10 @@ def get_job(here: Here, identity: Identity) -> Job:
 async def upload(
     here: Here, who: Who, identity: Identity, request: Request, name: FileName = None
 ) -> Job:
-    """Upload one file as it is, or a zip of several: the request's body is the file."""
+    """Upload one file as it is, or a zip of several: the request's body is the file.
+
+    NIfTI files, or images of a DICOM study, which may come one by one or packed, all or in parts.
+    """
     job = await run_in_threadpool(here.store.get, identity)
     _check_uploading(job)
     with arriving(here.folder(job).uploads) as path:
@@ -175,43 +188,19 @@ async def upload(
 
 
 @router.post("/jobs/{identity}/recognise")
-def recognise_uploads(here: Here, who: Who, identity: Identity) -> Job:
-    """Guess which file is which sequence; a person confirms it with ``start``."""
-    job = here.store.get(identity)
-    _check_uploading(job)
-    folder = here.folder(job).uploads
-    folder.mkdir(exist_ok=True)
-    names = {upload.stored: upload.name for upload in job.uploads}
-    case = recognise(folder, names)
-    with here.store.changing(identity, *_UPLOADING) as job:
-        if names.keys() != {upload.stored for upload in job.uploads}:
-            raise Refused(409, "More files came in meanwhile.", hint="recognise once more")
-        job.title = job.title or common_name([series.name for series in case.series])
-        job.state, job.remarks = State.RECOGNISED, list(case.remarks)
-        job.series = [
-            Series(
-                key=str(number),
-                name=series.name,
-                stored=series.path.relative_to(folder).as_posix(),
-                grid=series.grid,
-                role=series.role,
-                certain=series.certain,
-                remark=series.remark,
-            )
-            for number, series in enumerate(case.series)
-        ]
-    here.store.note(who, "recognised", identity)
-    return here.runner.describe(job)
+async def recognise_uploads(here: Here, who: Who, identity: Identity) -> Job:
+    """Guess which file or series is which sequence; a person confirms it with ``start``."""
+    # One at a time, and those that wait hold up nobody else.
+    return await run_sync(_recognise, here, who, identity, limiter=here.looking)
 
 
 @router.post("/jobs/{identity}/start", status_code=202)
 def start(here: Here, who: Who, identity: Identity, given: Start) -> Job:
     """Confirm which volume is what, and queue the job."""
     with here.store.changing(identity, State.RECOGNISED) as job:
-        files = _files_by_role(job, given.roles)
-        job.request = Wanted(
-            files=files, reference_scheme=given.reference_labels, memory=here.settings.memory
-        )
+        job.request = confirmed(job.series, given.roles)
+        job.request.reference_scheme = given.reference_labels
+        job.request.memory = here.settings.memory
         job.state = State.QUEUED
     here.store.note(who, "started", identity)
     here.runner.wake()
@@ -243,7 +232,10 @@ def delete(here: Here, who: Who, identity: Identity) -> Response:
     responses={200: {"content": {"application/octet-stream": {}}}},
 )
 def get_file(here: Here, who: Who, identity: Identity, name: str) -> FileResponse:
-    """One of a job's ``files``: scans, labels, reference, differences, correction, report."""
+    """One of a job's ``files``: scans, labels, reference, differences, correction, report.
+
+    Of a DICOM study also ``seg.dcm`` and ``report.dcm``, for the archive that it came from.
+    """
     job = here.store.get(identity)
     path = here.folder(job).files(job).get(name)
     if path is None:
@@ -294,14 +286,12 @@ def _check_uploading(job: Job) -> None:
 def _keep(here: Server, who: str, identity: str, path: Path, name: str) -> Job:
     allowance, folder = here.settings.allowance, path.parent
     job = here.store.get(identity)
-    left = Allowance(
-        allowance.total - job.bytes, allowance.files - len(job.uploads), allowance.ratio
-    )
+    left = Allowance(allowance.total - job.bytes, allowance.files - job.file_count, allowance.ratio)
     taken = take_in(path, name, folder, left)
     try:
         with here.store.changing(identity, *_UPLOADING) as job:
-            job.uploads += taken
-            if job.bytes > allowance.total or len(job.uploads) > allowance.files:
+            job.take(taken)
+            if job.bytes > allowance.total or job.file_count > allowance.files:
                 raise Refused(413, "This is more than a job may hold.")
             job.state, job.series, job.remarks = State.OPEN, [], []
     except Refused:
@@ -311,31 +301,24 @@ def _keep(here: Server, who: str, identity: str, path: Path, name: str) -> Job:
     return here.runner.describe(job)
 
 
+def _recognise(here: Server, who: str, identity: str) -> Job:
+    before = here.store.get(identity)
+    _check_uploading(before)
+    folder = here.folder(before).uploads
+    folder.mkdir(exist_ok=True)
+    case = recognise(folder, before.uploads)
+    with here.store.changing(identity, *_UPLOADING) as job:
+        if job.uploads != before.uploads:
+            raise Refused(409, "More files came in meanwhile.", hint="recognise once more")
+        job.title = job.title or case.title
+        job.state, job.series, job.remarks = State.RECOGNISED, case.series, case.remarks
+    here.store.note(who, "recognised", identity)
+    return here.runner.describe(job)
+
+
 def _keep_correction(here: Server, who: str, identity: str, path: Path) -> Job:
     correction = keep_correction(here.folder(here.store.get(identity)), path)
     with here.store.changing(identity, State.DONE) as job:
         job.correction = correction
     here.store.note(who, "corrected", identity)
     return here.runner.describe(job)
-
-
-def _files_by_role(job: Job, roles: dict[str, Role]) -> dict[Role, str]:
-    series = {one.key: one for one in job.series}
-    files: dict[Role, str] = {}
-    for key, role in roles.items():
-        if key not in series:
-            raise Refused(422, "There is no such series.", found=key[:40])
-        if role in files:
-            raise Refused(422, "Two files were given the same role.", found=role.value)
-        files[role] = series[key].stored
-    present = [sequence for sequence in Sequence if Role(sequence.value) in files]
-    try:
-        check_enough("These files", present)
-    except InputError as error:
-        raise Refused(
-            422,
-            error.problem,
-            found=error.found,
-            hint=f"{error.expected}: upload one of them to this job, or say which file it is",
-        ) from error
-    return files

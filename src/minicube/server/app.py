@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+from anyio import CapacityLimiter
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
@@ -47,7 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
             store = Store(settings.data / _DATABASE)
             root = settings.data / _JOBS
             runner = Runner(store, root, settings.keep_days)
-            app.state.server = Server(settings, store, runner, root)
+            app.state.server = Server(settings, store, runner, root, CapacityLimiter(1))
             runner.start()
             try:
                 yield

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from minicube.server.jobs import Job, OutputFile, Role
+from minicube.server.jobs import DICOM, Job, OutputFile, Request, Role
 
 __all__ = ["IDENTITY", "JobFolder", "Outputs", "is_identity"]
 
@@ -29,8 +29,18 @@ class Outputs:
     DIFFERENCES: Final = "differences.nii.gz"
     CORRECTION: Final = "correction.nii.gz"
     REPORT: Final = "report.html"
+    SEGMENTATION: Final = "seg.dcm"  # as minicube.dicom calls them
+    MEASUREMENTS: Final = "report.dcm"
 
-    ALL: Final = (LABELS, REFERENCE, DIFFERENCES, CORRECTION, REPORT)
+    ALL: Final = (
+        LABELS,
+        REFERENCE,
+        DIFFERENCES,
+        CORRECTION,
+        REPORT,
+        SEGMENTATION,
+        MEASUREMENTS,
+    )
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,16 @@ class JobFolder:
     def uploads(self) -> Path:
         """What came in, under names of ours."""
         return self.path / "uploads"
+
+    @property
+    def study(self) -> Path:
+        """The images of a DICOM study that came in, likewise."""
+        return self.uploads / DICOM
+
+    @property
+    def scans(self) -> Path:
+        """What was chosen of a DICOM study, as NIfTI."""
+        return self.path / "scans"
 
     @property
     def outputs(self) -> Path:
@@ -87,9 +107,10 @@ class JobFolder:
 
     def files(self, job: Job) -> dict[str, Path]:
         """The files of a job that can be fetched, by the names that they are given."""
-        asked = {} if job.request is None else job.request.files
-        scans = {role: self.uploads / stored for role, stored in asked.items()}
-        if job.request is not None and job.request.phantom is not None:
+        request = job.request or Request()
+        scans = {role: self.uploads / stored for role, stored in request.files.items()}
+        scans |= {role: self.scans / f"{role.value}.nii.gz" for role in request.series}
+        if request.phantom is not None:
             scans = {role: self.uploads / f"{role.value}.nii.gz" for role in Role}
         named = {
             f"{role.value}.nii{'.gz' if path.suffix == '.gz' else ''}": path

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from minicube.scans import LabelScheme
 
 __all__ = [
+    "DICOM",
     "FINISHED",
     "Correction",
+    "InStudy",
     "Job",
     "OutputFile",
     "Phantom",
@@ -27,7 +30,11 @@ __all__ = [
     "State",
     "TissueRow",
     "Upload",
+    "UploadedCase",
 ]
+
+DICOM: Final = "dicom"
+"""Folder, among the uploads, of the images of a DICOM study."""
 
 
 class State(StrEnum):
@@ -59,6 +66,7 @@ class Stage(StrEnum):
     """What a job's process is at."""
 
     PHANTOM = "making the phantom"
+    CONVERTING = "converting the DICOM series"
     READING = "reading the scans"
     SEGMENTING = "segmenting"
     SCORING = "comparing with the reference"
@@ -79,23 +87,54 @@ class Problem(_Value):
 
 
 class Upload(_Value):
-    """A file that came in: its name as the sender has it, and the one that we gave it."""
+    """A file that came in: its name as the sender has it, and the one that we gave it.
+
+    The images of a DICOM study are one entry: they are many, and their names may be a patient's.
+    """
 
     name: str
     stored: str
     size: int
+    files: int = 1
+
+
+class InStudy(_Value):
+    """What is known of a series of a DICOM study."""
+
+    number: int
+    images: int
+    grid_number: int | None = Field(
+        description="The same for series on one grid; null: no volume, which cannot be chosen."
+    )
+    scores: dict[Role, float] = Field(description="0 to 1: how far what is known speaks for each.")
+    reasons: list[str]
+    rejected: str = Field("", description="Why it is none of the sequences; empty: it may be one.")
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether it can be chosen."""
+        return self.grid_number is not None
 
 
 class Series(_Value):
     """A volume that could be one of the sequences, or the reference."""
 
     key: str
-    name: str
-    stored: str
+    name: str = Field(description="Of the file; of a DICOM series its description.")
+    stored: str = Field(description="Name of ours; of a DICOM series a digest of its images.")
     grid: str
-    role: Role | None = Field(None, description="What it looks like; null: nothing known.")
+    role: Role | None = Field(None, description="What it is taken for; null: for nothing.")
     certain: bool = Field(False, description="False: better look again.")
     remark: str = ""
+    dicom: InStudy | None = Field(None, description="Null of a file.")
+
+
+class UploadedCase(_Value):
+    """What lies among the uploads of a job: volumes, other things in words, and a title."""
+
+    series: list[Series] = Field(default_factory=list)
+    remarks: list[str] = Field(default_factory=list)
+    title: str = ""
 
 
 class Phantom(_Value):
@@ -106,9 +145,10 @@ class Phantom(_Value):
 
 
 class Request(_Value):
-    """What is to be segmented: files by role, or a phantom."""
+    """What is to be segmented: files or series of a DICOM study by role, or a phantom."""
 
     files: dict[Role, str] = Field(default_factory=dict)
+    series: dict[Role, str] = Field(default_factory=dict, description="Their digests.")
     reference_scheme: LabelScheme | None = None
     phantom: Phantom | None = None
     memory: str | None = None
@@ -203,3 +243,19 @@ class Job(_Value):
     def bytes(self) -> int:
         """Of all that was uploaded, unpacked."""
         return sum(upload.size for upload in self.uploads)
+
+    @property
+    def file_count(self) -> int:
+        """Of all that was uploaded, unpacked."""
+        return sum(upload.files for upload in self.uploads)
+
+    def take(self, uploads: Iterable[Upload]) -> None:
+        """Add what came in; images of a study to those that are there."""
+        study = [one for one in self.uploads if one.stored == DICOM]
+        others = [one for one in self.uploads if one.stored != DICOM]
+        for one in uploads:
+            (study if one.stored.startswith(f"{DICOM}/") else others).append(one)
+        if study:
+            size, files = sum(one.size for one in study), sum(one.files for one in study)
+            others.append(Upload(name="DICOM study", stored=DICOM, size=size, files=files))
+        self.uploads = others

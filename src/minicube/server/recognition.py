@@ -7,109 +7,84 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
 from itertools import pairwise
 from os.path import commonprefix
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from minicube._errors import InputError
-from minicube.scans import Geometry, Sequence, read_header, sequence_named, stated_scheme
-from minicube.server.jobs import Role
+from minicube.scans import Sequence, read_header, sequence_named, stated_scheme
+from minicube.server.jobs import DICOM, Role, Series, Upload, UploadedCase
+from minicube.server.studies import look_at
 
-__all__ = ["UploadedCase", "UploadedSeries", "common_name", "recognise"]
+__all__ = ["recognise"]
 
 _REFERENCE: Final = {"seg", "dseg", "label", "labels", "mask", "reference", "truth", "gt"}
 _CONTRAST: Final = {"ce", "gd", "gad", "gadolinium", "contrast", "post"}
 _ENDING: Final = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class UploadedSeries:
-    """One volume.
+def recognise(folder: Path, uploads: Iterable[Upload]) -> UploadedCase:
+    """Guess what each file, and each series of a DICOM study, is.
 
     Args:
-        path: NIfTI file, in the job's folder.
-        name: As the sender calls it.
-        grid: Size and spacing in words.
-        role: What it looks like, if anything.
-        certain: Whether its name alone says so, and no other claims the same.
-        remark: What a person should know before confirming.
-    """
-
-    path: Path
-    name: str
-    grid: str
-    role: Role | None
-    certain: bool
-    remark: str = ""
-
-
-@dataclass(frozen=True)
-class UploadedCase:
-    """What lies in a folder of uploads.
-
-    Args:
-        series: Each volume that can be read.
-        remarks: What else was found, in words.
-    """
-
-    series: tuple[UploadedSeries, ...]
-    remarks: tuple[str, ...] = ()
-
-
-def recognise(folder: Path, names: Mapping[str, str]) -> UploadedCase:
-    """Guess what each file in a folder is.
-
-    Args:
-        folder: Of the uploads; files made from them (converted ones) may be written below it.
-        names: Name in the folder to name as the sender has it.
+        folder: Of the uploads.
+        uploads: What lies in it.
 
     Raises:
-        InputError: Nothing in it is a scan.
+        InputError: Nothing in it is a scan, or a study cannot be looked at.
+        MissingExtra: There is a study, and what reads it is not installed.
     """
-    found, left_out = [], []
-    for stored, name in names.items():
-        path = folder / stored
+    files, left_out, case = [], [], UploadedCase()
+    for upload in uploads:
+        if upload.stored == DICOM:
+            case = look_at(folder / DICOM)
+            continue
+        path = folder / upload.stored
         try:
-            header = read_header(path)
+            files.append(_series(path, upload))
         except InputError as error:
-            left_out.append(f"{name}: {error.problem.replace(str(path), 'it')}")
-            continue
-        if header.volumes > 1:
-            left_out.append(f"{name}: it holds {header.volumes} volumes, not one sequence")
-            continue
-        role = _role(path, name)
-        found.append(UploadedSeries(path, name, _words(header.geometry), role, certain=True))
-    if not found:
+            left_out.append(f"{upload.name}: {error.problem.replace(str(path), 'it')}")
+    if not files and not case.series:
         raise InputError(
             "No scan was recognised among the uploaded files.",
-            expected="four NIfTI files (.nii or .nii.gz) – T1, T1 with contrast, T2 and FLAIR – "
-            "or a zip of them",
+            expected="a DICOM study, or four NIfTI files (.nii or .nii.gz) – T1, T1 with "
+            "contrast, T2 and FLAIR – or a zip of either",
             found="; ".join(left_out[:4]) or "nothing",
         )
-    claims = Counter(series.role for series in found)
-    shapes = Counter(series.grid for series in found)
-    usual = shapes.most_common(1)[0][0]
-    return UploadedCase(
-        tuple(_judged(series, claims[series.role] == 1, usual) for series in found),
-        tuple(f"left out – {words}" for words in left_out),
-    )
+    _judge(files)
+    case.remarks += [f"left out – {words}" for words in left_out]
+    case.title = case.title or _common_name([series.name for series in files])
+    case.series += files
+    for number, series in enumerate(case.series):
+        series.key = str(number)
+    return case
 
 
-def common_name(names: list[str]) -> str:
+def _series(path: Path, upload: Upload) -> Series:
+    header = read_header(path)
+    if header.volumes > 1:
+        raise InputError(f"it holds {header.volumes} volumes, not one sequence")
+    role, grid = _role(path, upload.name), header.geometry.size_in_words()
+    return Series(key="", name=upload.name, stored=upload.stored, grid=grid, role=role)
+
+
+def _judge(files: list[Series]) -> None:
+    """A guess that others share is uncertain, a grid that others do not share is told."""
+    claims = Counter(series.role for series in files)
+    shapes = Counter(series.grid for series in files)
+    for series in files:
+        series.certain = series.role is not None and claims[series.role] == 1
+        usual = shapes.most_common(1)[0][0]
+        if series.grid != usual:
+            series.remark = f"its grid differs from the others' ({usual})"
+
+
+def _common_name(names: list[str]) -> str:
     """The words that the names of a case's files begin with, to show it under; may be none."""
     letters = commonprefix([_ENDING.sub("", name) for name in names])  # noqa: RUF071 - they are meant
     return re.sub(r"[^-_. ]*$", "", letters).rstrip("-_. ")
-
-
-def _judged(series: UploadedSeries, alone: bool, usual: str) -> UploadedSeries:
-    """A guess that others share is uncertain, a grid that others do not share is told."""
-    remark = "" if series.grid == usual else f"its grid differs from the others' ({usual})"
-    return replace(series, certain=series.role is not None and alone, remark=remark)
 
 
 def _role(path: Path, name: str) -> Role | None:
@@ -128,9 +103,3 @@ def _role(path: Path, name: str) -> Role | None:
         if sequence is not None:
             return Role(sequence.value)
     return None
-
-
-def _words(geometry: Geometry) -> str:
-    shape = " × ".join(map(str, geometry.shape))
-    spacing = " × ".join(f"{mm:.3g}" for mm in np.asarray(geometry.spacing))
-    return f"{shape} voxels of {spacing} mm"

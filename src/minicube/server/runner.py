@@ -244,13 +244,16 @@ def _fault() -> Problem:
 
 def _in_senders_words(problem: Problem, job: Job, root: Path) -> Problem:
     """Files under the names that their sender knows, and no path of this machine."""
-    uploads = JobFolder(root, job.id).uploads
+    place = JobFolder(root, job.id)
+    uploads = place.uploads
     known = {str(uploads / upload.stored): upload.name for upload in job.uploads}
 
     def renamed(text: str) -> str:
         for path, name in known.items():
             text = text.replace(path, name)
-        return text.replace(f"{uploads}{os.sep}", "").replace(str(root), "the data folder")
+        for folder in (uploads, place.scans):
+            text = text.replace(f"{folder}{os.sep}", "")
+        return text.replace(str(root), "the data folder")
 
     return Problem(**{field: renamed(text) for field, text in problem.model_dump().items()})
 

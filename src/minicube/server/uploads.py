@@ -14,8 +14,8 @@ from isal import igzip, isal_zlib
 
 from minicube._archives import HEAD, ArchiveLimits, ArchiveRefused, unpack
 from minicube.planning import in_words
-from minicube.scans import is_dicom_start
-from minicube.server.jobs import Upload
+from minicube.scans import is_dicom_start, require_dicom
+from minicube.server.jobs import DICOM, Upload
 from minicube.server.refusals import Refused
 from minicube.server.settings import Allowance
 
@@ -24,6 +24,7 @@ __all__ = ["arriving", "cleaned_name", "receive", "take_back", "take_in"]
 _LONGEST_NAME: Final = 200
 _ZIP: Final = b"PK\x03\x04"
 _GZIP: Final = b"\x1f\x8b"
+_DICOM_ENDING: Final = ".dcm"
 _HEADER_SIZES: Final = {348, 540}  # NIfTI-1 and -2, in the file's first four bytes
 
 
@@ -81,6 +82,7 @@ def take_in(arrived: Path, name: str, folder: Path, allowance: Allowance) -> lis
 
     Raises:
         Refused: It is of no kind that can be used, or an archive that cannot be trusted.
+        MissingExtra: It is DICOM, and what reads that is not installed.
     """
     with arrived.open("rb") as file:
         start = file.read(HEAD)
@@ -93,11 +95,10 @@ def take_in(arrived: Path, name: str, folder: Path, allowance: Allowance) -> lis
         raise Refused(
             415,
             "This is no file that can be used.",
-            found="DICOM, which this server does not read" if is_dicom_start(start) else "",
-            hint="upload NIfTI files (.nii or .nii.gz), or a zip of them",
+            hint="upload a DICOM study, NIfTI files (.nii or .nii.gz), or a zip of either",
         )
-    kept = arrived.replace(folder / _own_name(ending))
-    return [_described(kept, name)]
+    kept = arrived.replace(_own_place(folder, ending))
+    return [_described(folder, kept, name)]
 
 
 def take_back(folder: Path, taken: list[Upload]) -> None:
@@ -106,16 +107,24 @@ def take_back(folder: Path, taken: list[Upload]) -> None:
         (folder / upload.stored).unlink(missing_ok=True)
 
 
-def _own_name(ending: str) -> str:
-    return f"{secrets.token_hex(8)}{ending}"
+def _own_place(folder: Path, ending: str) -> Path:
+    name = f"{secrets.token_hex(8)}{ending}"
+    if ending != _DICOM_ENDING:
+        return folder / name
+    (folder / DICOM).mkdir(exist_ok=True)
+    return folder / DICOM / name
 
 
-def _described(path: Path, name: str) -> Upload:
-    return Upload(name=cleaned_name(name), stored=path.name, size=path.stat().st_size)
+def _described(folder: Path, path: Path, name: str) -> Upload:
+    stored = path.relative_to(folder).as_posix()
+    return Upload(name=cleaned_name(name), stored=stored, size=path.stat().st_size)
 
 
 def _ending(head: bytes) -> str | None:
-    """``.nii`` or ``.nii.gz`` by what a file begins with; None when it is something else."""
+    """By what a file begins with, not by its name; None when it cannot be used."""
+    if is_dicom_start(head):
+        require_dicom()
+        return _DICOM_ENDING
     if not head.startswith(_GZIP):
         return ".nii" if _begins_nifti(head) else None
     try:
@@ -134,7 +143,7 @@ def _unpack(archive: Path, folder: Path, allowance: Allowance) -> list[Upload]:
     def place(name: str, head: bytes) -> Path | None:
         _check_name(name)
         ending = _ending(head)
-        return None if ending is None else folder / _own_name(ending)
+        return None if ending is None else _own_place(folder, ending)
 
     limits = ArchiveLimits(allowance.files, allowance.total, allowance.ratio)
     try:
@@ -143,8 +152,12 @@ def _unpack(archive: Path, folder: Path, allowance: Allowance) -> list[Upload]:
         status = 413 if error.too_large else 422
         raise Refused(status, error.problem, found=error.found, hint=error.hint) from error
     if not taken:
-        raise Refused(415, "Nothing in the zip file can be used.", hint="put NIfTI files into it")
-    return [_described(one.path, one.name) for one in taken]
+        raise Refused(
+            415,
+            "Nothing in the zip file can be used.",
+            hint="put a DICOM study or NIfTI files into it",
+        )
+    return [_described(folder, one.path, one.name) for one in taken]
 
 
 def _check_name(name: str) -> None:

@@ -16,18 +16,20 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from minicube._errors import InputError
 from minicube._files import write_json
-from minicube._machine import peak_memory
+from minicube._machine import allocating_at_most, peak_memory
 from minicube.evaluation import BRATS_SURFACES, CaseScores, evaluate_case
 from minicube.inference import DEFAULT_SCHEME, Limits, Segmentation, Segmenter
 from minicube.planning import parse_memory
 from minicube.reporting import as_hex, case_report, score_notes, write_report
+from minicube.reporting.colours import COLOURS
 from minicube.scans import (
     Case,
     CaseFiles,
@@ -43,6 +45,10 @@ from minicube.scans import (
 )
 from minicube.server.folders import JobFolder, Outputs
 from minicube.server.jobs import Problem, Request, Result, Role, ScoreRow, Stage, TissueRow
+from minicube.server.studies import MOST_MEMORY, convert_uploaded
+
+if TYPE_CHECKING:
+    from minicube.dicom import Converted
 
 __all__ = ["MISSED", "OTHER_CLASS", "OVERDRAWN", "main", "tissue_rows"]
 
@@ -104,15 +110,21 @@ class _Clock:
 
 def _stages(request: Request) -> list[Stage]:
     first = [] if request.phantom is None else [Stage.PHANTOM]
+    if request.series:
+        first = [Stage.CONVERTING]
     last = [Stage.SCORING] if request.is_scored else []
     return [*first, Stage.READING, Stage.SEGMENTING, *last, Stage.WRITING]
 
 
 def _do(place: JobFolder, request: Request, clock: _Clock) -> Result:
-    files = _uploaded(place, request)
+    files, study = _uploaded(place, request), None
     if request.phantom is not None:
         with clock.at(Stage.PHANTOM):
             files = _make_phantom(place, request)
+    if request.series:
+        with clock.at(Stage.CONVERTING):
+            study = convert_uploaded(place, request)
+        files = replace(study.case, identity=files.identity, reference=files.reference)
     frugal = request.memory is not None
     with clock.at(Stage.READING):
         case = load_case(files, labels=request.reference_scheme, on_disk=frugal)
@@ -132,6 +144,8 @@ def _do(place: JobFolder, request: Request, clock: _Clock) -> Result:
             )
     with clock.at(Stage.WRITING):
         found.save(place.outputs / Outputs.LABELS, scheme=DEFAULT_SCHEME)
+        if study is not None:
+            _write_objects(place, study, found)
         if case.reference is not None:
             _write_reference(place, case, labels, case.reference.to(DEFAULT_SCHEME, lossy=True))
         page = case_report(case, labels, scores=scores, provenance=found.provenance)
@@ -178,6 +192,14 @@ def _write_reference(place: JobFolder, case: Case, labels: LabelMap, reference: 
     apart[(truth == 0) & (found > 0)] = OVERDRAWN
     apart[(truth > 0) & (found > 0) & (truth != found)] = OTHER_CLASS
     write_volume(place.outputs / Outputs.DIFFERENCES, geometry.from_ras(apart), geometry)
+
+
+def _write_objects(place: JobFolder, study: Converted, found: Segmentation) -> None:
+    model = " + ".join(model.description.name for model in found.models)
+    with allocating_at_most(MOST_MEMORY):  # all headers of a series at once
+        study.write_objects(
+            place.outputs / Outputs.LABELS, DEFAULT_SCHEME, model=model, colours=COLOURS
+        )
 
 
 def tissue_rows(volumes: Mapping[Tissue | Region, float | None]) -> list[TissueRow]:

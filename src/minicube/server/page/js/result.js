@@ -14,6 +14,10 @@ const MAPS = {
   "labels.nii.gz": "Labels found", "correction.nii.gz": "Corrected labels",
   "reference.nii.gz": "Reference", "differences.nii.gz": "Differences",
 };
+const FILES = {
+  "labels.nii.gz": MAPS["labels.nii.gz"], "seg.dcm": "Labels (DICOM)", ...MAPS,
+  "report.html": "Report (HTML)", "report.dcm": "Report (DICOM)",
+};
 const VIEWS = { all: "All", axial: "Axial", coronal: "Coronal", sagittal: "Sagittal", solid: "3-D" };
 
 export function resultView({ main, job, about, again }) {
@@ -141,17 +145,11 @@ export function resultView({ main, job, about, again }) {
   }
 
   function files() {
-    const others = job.files.filter((file) => file.name !== "report.html");
-    const named = { ...MAPS, ...Object.fromEntries(others.filter((file) => !MAPS[file.name]).map((file) => [file.name, about.sequences[file.name.split(".")[0]]])) };
+    const there = Object.keys(FILES).map((name) => job.files.find((file) => file.name === name)).filter(Boolean);
     return h("section", {}, h("h2", {}, "Report and files"),
       h("button", { type: "button", class: "primary", onclick: () => openReport(job).catch((error) => say(error.problem)) }, "Open the report"),
       h("div", { class: "downloads" },
-        [...others].reverse().filter((file) => MAPS[file.name]).map(button),
-        h("button", { type: "button", onclick: () => fetchFile("report.html") }, "Report (HTML)")));
-
-    function button(file) {
-      return h("button", { type: "button", title: `${file.name}, ${size(file.size)}`, onclick: () => fetchFile(file.name) }, named[file.name]);
-    }
+        there.map((file) => h("button", { type: "button", title: `${file.name}, ${size(file.size)}`, onclick: () => fetchFile(file.name) }, FILES[file.name]))));
   }
 
   function fetchFile(name) {
