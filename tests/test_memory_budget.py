@@ -14,14 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicube import InputError
-from minicube.engines import EngineName
+from minicube.engines import EngineName, load_model
 from minicube.engines.calibration import Calibration, calibrated
+from minicube.export import ExportRequest, export_model
 from minicube.inference import MemoryPlan, shipped_model
 from minicube.phantom import PhantomSpec, make_phantom
 from minicube.planning import parse_memory
 from minicube.planning.guard import Guarded, run_within
 from minicube.scans import Layout, write_case
 from minicube.volumes import Box, Frame
+from small_models import write_small_model
 
 MB = 2**20
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's tables are Linux's")
@@ -182,6 +184,24 @@ def test_auto_is_part_of_what_is_there() -> None:
 def test_other_words_are_refused(text: str) -> None:
     with pytest.raises(InputError, match="not an amount of memory"):
         parse_memory(text)
+
+
+@LINUX
+def test_an_engine_is_measured_once_and_says_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    small = tmp_path / "small.onnx"
+    export_model(ExportRequest(load_model(write_small_model(tmp_path / "run", 1)), small))
+    told: list[tuple[int, int]] = []
+    first = calibrated(load_model(small), measuring=lambda done, of: told.append((done, of)))
+    assert told == [(done + 1, len(told)) for done in range(len(told))]
+    assert len(told) > 2
+    assert first.cost is not None
+    told.clear()
+    again = calibrated(load_model(small), measuring=lambda done, of: told.append((done, of)))
+    assert again == first
+    assert not told
 
 
 def test_a_child_that_has_not_begun_its_program_is_not_counted_twice() -> None:
