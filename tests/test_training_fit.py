@@ -14,6 +14,7 @@ from torch import Tensor
 
 from minicube import InputError
 from minicube.engines import load_model
+from minicube.engines.torch_engine import network_config
 from minicube.training import (
     Cause,
     Diverged,
@@ -22,6 +23,7 @@ from minicube.training import (
     SilentListener,
     TrainingConfig,
     TrainingRequest,
+    config_to_go_on,
     fit,
     train,
 )
@@ -172,6 +174,24 @@ def test_a_training_that_goes_on_keeps_its_own_weights(
     fit(stopped, config, _material(cases), start=undisturbed.path)
     one, other = _weights(whole), _weights(stopped)
     assert all(one[name].equal(other[name]) for name in one)
+
+
+def test_going_on_from_a_model_takes_over_what_it_is(
+    data: Path, undisturbed: RunFolder, tmp_path: Path
+) -> None:
+    model = load_model(undisturbed.path)
+    found = config_to_go_on(model)
+    assert found.network_config == network_config(model)
+    assert found.intensities is model.description.normalisation
+    assert 0 < found.simulated < 1
+    assert found.learning_rate < TrainingConfig().learning_rate
+    # Every window of a made-up case: of the two that are here, only what is held out is seen.
+    small = found.model_copy(update={"window": (16, 16, 16), "steps": 1, "simulated": 1.0})
+    run = train(TrainingRequest(data, tmp_path / "mine", small, start=undisturbed.path))
+    assert not (run.path / "simulated").exists()
+    assert "made-up" in load_model(run.path).description.trained_on
+    with pytest.raises(InputError, match="memory is not planned"):
+        train(TrainingRequest(data, tmp_path / "other", small, memory=8 << 30))
 
 
 def test_weights_of_another_network_are_refused(

@@ -13,6 +13,7 @@ from minicube.cli._shared import SchemeName, progress, results, scheme_called
 from minicube.cli._training import TrainingDisplay
 
 if TYPE_CHECKING:
+    from minicube.engines import Model
     from minicube.training import TrainingConfig
 
 __all__ = ["train"]
@@ -39,8 +40,18 @@ def train(
     labels: Annotated[
         SchemeName | None, typer.Option(help="Label scheme of the references, if not stated.")
     ] = None,
-    start: Annotated[
-        Path | None, typer.Option(help="Begin with the weights of this model.")
+    init: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Go on from a model: a run, an exported file, or `default`, the one inside.",
+        ),
+    ] = None,
+    replay: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Share of windows of made-up cases; with --init usually 0.3."
+        ),
     ] = None,
     memory: Annotated[
         str | None, typer.Option(help="Most that this process may hold, such as 3GB; or auto.")
@@ -55,6 +66,8 @@ def train(
 
     Example: minicube train --data phantoms/ --out runs/first --minutes 20
 
+    Example: minicube train --data mine/ --out runs/mine --init default --minutes 20
+
     Presets, for --config: segnet, unet2d, unet3d-report, unet3d-context and vnet are the systems
     of the report with the repairs; each with -as-reported behind it is as the report had it.
     unet3d-fast is the network for processors without a GPU.
@@ -62,6 +75,8 @@ def train(
     require("Training", "train", "torch", "lightning_fabric", "monai")
     if minutes is not None and steps is not None:
         raise InputError("--minutes and --steps contradict each other.", hint="give one of them")
+    from minicube.engines import load_model
+    from minicube.inference import shipped_model
     from minicube.planning import parse_memory
     from minicube.reporting import run_report, write_report
     from minicube.training import Device, TrainingRequest
@@ -70,15 +85,18 @@ def train(
 
     place = Device(device)
     spare = spare_on_card() if place is Device.CUDA else None
-    given = {"network": network, "steps": steps, "seed": seed}
+    given = {"network": network, "steps": steps, "seed": seed, "simulated": replay}
+    model = (
+        None if init is None else shipped_model() if init == "default" else load_model(Path(init))
+    )
     request = TrainingRequest(
         data=data,
         out=out,
-        config=_config(config, {key: v for key, v in given.items() if v is not None}),
+        config=_config(config, model, {key: v for key, v in given.items() if v is not None}),
         minutes=minutes,
         resume=resume,
         labels=scheme_called(labels),
-        start=start,
+        start=None if model is None else model.place,
         memory=None if memory is None else parse_memory(memory, spare),
         device=place,
     )
@@ -89,15 +107,18 @@ def train(
     results().print(f"trained: {run.path}\nreport: {page}")
 
 
-def _config(source: str | None, given: Mapping[str, Any]) -> TrainingConfig:
-    """The settings asked for, changed by what else was given.
+def _config(source: str | None, model: Model | None, given: Mapping[str, Any]) -> TrainingConfig:
+    """The settings asked for, or those of the model to go on from, changed by what else was given.
 
     Raises:
         InputError: They do not fit together; for a network alone the way out is its preset.
     """
-    from minicube.training import TrainingConfig, preset_names
+    from minicube.training import TrainingConfig, config_to_go_on, preset_names
 
-    settings = TrainingConfig() if source is None else TrainingConfig.read(source)
+    if source is not None:
+        settings = TrainingConfig.read(source)
+    else:
+        settings = TrainingConfig() if model is None else config_to_go_on(model)
     try:
         return TrainingConfig.checked(settings.model_dump() | dict(given), "command line")
     except InputError as error:

@@ -3,6 +3,7 @@
 from minicube.training.config import Augmentation, TrainingConfig, preset_names
 from minicube.training.data import find_labelled_cases, prepare_cases
 from minicube.training.device import Device
+from minicube.training.going_on import config_to_go_on
 from minicube.training.listener import Listener, SilentListener
 from minicube.training.loop import Material, TrainingRequest, fit, train
 from minicube.training.memory import TrainingPlan, within_memory
@@ -23,6 +24,7 @@ __all__ = [
     "TrainingConfig",
     "TrainingPlan",
     "TrainingRequest",
+    "config_to_go_on",
     "find_labelled_cases",
     "fit",
     "prepare_cases",

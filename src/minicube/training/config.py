@@ -231,7 +231,7 @@ class TrainingConfig(_Plain):
         if not frozen or self.normalisation is Normalisation.INSTANCE:
             raise ValueError(
                 "slabs give the gradients of the whole only where no layer takes statistics from "
-                "what it is given: set frozen_statistics and begin with a trained model (--start)"
+                "what it is given: set frozen_statistics and begin with a trained model (--init)"
             )
 
     def _network_without_weights(self) -> Network:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from minicube.engines.trainable import trainable_network
 from minicube.networks import cost_of
 from minicube.planning import NetworkCost
 from minicube.scans import NETWORK_SCHEME, CaseFiles, LabelScheme, Sequence
+from minicube.simulator import Source
 from minicube.training.config import TrainingConfig
 from minicube.training.data import find_labelled_cases, prepare_cases, split_cases
 from minicube.training.device import Device, keep_within, refuse_missing
@@ -146,12 +149,14 @@ def train(request: TrainingRequest, listener: Listener | None = None) -> RunFold
     material = Material(
         train=[by_name[name] for name in train_names],
         held_out=[by_name[name] for name in held_out_names],
-        source=f"{len(train_names)} cases of {request.data.resolve().name}",
+        source=f"{len(train_names)} cases of {request.data.resolve().name}"
+        + (", and made-up ones" if config.simulated else ""),
         memory=request.memory,
         device=request.device,
     )
     try:
-        fit(run, config, material, start=request.start, listener=heard)
+        with _made_meanwhile(run, config) as stream:
+            fit(run, config, replace(material, stream=stream), start=request.start, listener=heard)
     except torch.OutOfMemoryError as error:
         raise InputError(
             "The graphics card's memory did not suffice.",
@@ -184,6 +189,18 @@ def fit(
     loop = _Loop(run, config, material, listener or SilentListener())
     loop.go(start)
     return loop.seconds_by_cause
+
+
+@contextmanager
+def _made_meanwhile(run: RunFolder, config: TrainingConfig) -> Iterator[Stream | None]:
+    """Made-up cases for the share of windows that the config asks for; gone when it is done."""
+    if not config.simulated:
+        yield None
+        return
+    folder = run.path / "simulated"
+    with Stream(Source(seed=config.seed), folder, pool=4) as stream:
+        yield stream
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _those_of_the_run(
@@ -354,6 +371,11 @@ def _fitted(
     memory = request.memory
     if memory is None:
         return config
+    if config.simulated and request.device is Device.CPU:
+        raise InputError(
+            "A process of its own makes up cases, and its memory is not planned.",
+            hint="--replay 0 with --memory, or leave out --memory",
+        )
     keep_within(request.device, memory)
     x, y, z = (max(case.shape[axis] for case in cases) for axis in range(3))
     plan = within_memory(config, memory, (x, y, z), request.device)
