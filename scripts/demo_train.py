@@ -17,7 +17,7 @@ from demo import minicube
 HERE = Path("demo/trained")
 TRAIN_CASES = 24
 UNSEEN_CASES = 4
-MINUTES = 9
+STEPS = 320
 FOUND = 0.5  # F1 from which a class counts as learnt
 
 
@@ -35,7 +35,7 @@ def main() -> int:
     )
     minicube(
         *("train", "--data", train, "--out", run),
-        *("--config", "recipes/demo.toml", "--minutes", str(MINUTES)),
+        *("--config", "recipes/demo.toml", "--steps", str(STEPS)),
     )
     minicube("segment", unseen, "--model", run, "-o", found, "--report", str(HERE / "cases"))
     minicube("evaluate", "--prediction", found, "--reference", unseen, "--json", metrics)
