@@ -36,7 +36,7 @@ TO_ATLAS = np.array(
 degrees against this atlas (15 cases: 4 to 17, 10.4 on average), and that is what networks know."""
 
 _WHITE, _GREY, _FLUID, _BONE, _SCALP = 1.0, 0.75, 0.3, 0.08, 1.3
-_SKULL_MM = (-2.0, -8.0, -14.0)  # depth at which bone, scalp and air begin
+_SKULL_MM = (-2.0, -8.0)  # depth at which bone and scalp begin; scalp is without end here
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +70,8 @@ def atlas_head() -> AtlasHead:
     fluid = np.clip(1 - white - grey, 0, 1)
     tissue = _WHITE * white + _GREY * grey + _FLUID * fluid
     inside = atlas.depth > 0
-    bone, scalp, air = _SKULL_MM
-    shell = np.select(
-        [atlas.depth > bone, atlas.depth > scalp, atlas.depth > air],
-        [_FLUID, _BONE, _SCALP],
-        0.0,
-    )
+    bone, scalp = _SKULL_MM
+    shell = np.select([atlas.depth > bone, atlas.depth > scalp], [_FLUID, _BONE], _SCALP)
     head = np.where(inside, tissue, shell).astype(np.float32)
     stripped = np.where(inside, tissue, 0).astype(np.float32)
     return AtlasHead(Volume(head, affine), Volume(stripped, affine), depth)

@@ -70,7 +70,7 @@ def register(
     starts: Sequence[Matrix],
     inside: NDArray[np.bool_] | None = None,
     search: Search = Search(),
-) -> Matrix:
+) -> tuple[Matrix, float]:
     """Find where the moving image shows what the fixed one does.
 
     Args:
@@ -81,7 +81,7 @@ def register(
         search: How.
 
     Returns:
-        From points of ``fixed`` to points of ``moving``.
+        From points of ``fixed`` to points of ``moving``, and the mutual information there.
 
     Raises:
         InputError: The images do not overlap from any start.
@@ -96,8 +96,8 @@ def register(
             hint="look at the series: they must show the same head",
         )
     for pair in others:
-        best, _ = _optimised(pair, best, search)
-    return best
+        best, value = _optimised(pair, best, search)
+    return best, value
 
 
 def _pyramid(
@@ -141,6 +141,7 @@ def _optimised(pair: _Pair, start: Matrix, search: Search) -> tuple[Matrix, floa
     is_rigid = search.freedom is Freedom.RIGID
     method = sitk.ImageRegistrationMethod()
     method.SetNumberOfThreads(1)
+    method.SetNumberOfWorkUnits(1)  # else sums are added in any order
     method.SetMetricAsMattesMutualInformation(_BINS)
     method.SetMetricSamplingStrategy(method.RANDOM if pair.share < 1 else method.NONE)
     if pair.share < 1:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from minicube._errors import InputError
 from minicube.preparation._itk import Matrix, Volume, at_most, moved
 from minicube.preparation.atlas import CENTRE, GRID, TO_ATLAS, atlas_head, grid_affine
-from minicube.preparation.brain import brain_in, lay_on_atlas
+from minicube.preparation.brain import LARGEST, brain_in, lay_on_atlas
 from minicube.preparation.registration import in_words, register, rigid_part, same_middle, turn_of
 from minicube.preparation.way_back import labels_onto, shares_onto
 from minicube.scans import Case, Geometry, LabelMap, RawScan, Sequence
@@ -26,7 +26,7 @@ _FAR_MM: Final = -60.0  # of depth, beyond the atlas
 _COARSE_MM: Final = 4.0
 _FAR_APART: Final = (20.0, 20.0)  # mm, degrees
 _HINT: Final = "take the skull off with other software, and give the stripped scans"
-_SIZES: Final = (0.72, 1.2)  # of a brain's sides against the template's; 29 measured 0.81 to 1.04
+_SIZES: Final = (0.72, 1.2)  # of a brain's sides against the template's; 15 real ones 0.81 to 1.04
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,8 @@ class _Clock:
 
 def _way(fixed: Volume, moving: Volume, inside: NDArray[np.bool_]) -> Matrix:
     """Scanner coordinates are believed first, then the middles of the heads."""
-    return register(fixed, moving, starts=[np.eye(4), same_middle(fixed, moving)], inside=inside)
+    starts = [np.eye(4), same_middle(fixed, moving)]
+    return register(fixed, moving, starts=starts, inside=inside)[0]
 
 
 def _stripped(
@@ -195,5 +196,5 @@ def _warnings(
         shift = np.linalg.norm(way[:3, :3] @ middle + way[:3, 3] - middle)
         if shift > _FAR_APART[0] or turn_of(way) > _FAR_APART[1]:
             yield f"{sequence.label} was {in_words(way, middle)}: more than a patient moves"
-    if sizes.min() < _SIZES[0] or sizes.max() > _SIZES[1]:
+    if sizes.min() < _SIZES[0] or sizes.max() > _SIZES[1] or sizes.prod() > LARGEST:
         yield "the atlas fits badly: the brain is likely to be wrong, and so what is found in it"
