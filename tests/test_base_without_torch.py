@@ -24,6 +24,7 @@ BLOCKED = (
     "pydicom",
     "highdicom",
     "gdcm",
+    "SimpleITK",
 )
 
 # A finder that does not find them stands for an environment without them.

@@ -18,10 +18,10 @@ from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, JPEGLSLossless, RLELossless
 
-from minicube._errors import InputError
+from minicube._errors import InputError, NotPrepared
 from minicube.dicom import open_study, read_series, read_volume, write_case_files, write_study
 from minicube.dicom.series import Series
-from minicube.scans import Case, Geometry, Sequence, holds_dicom
+from minicube.scans import Case, Geometry, Sequence, holds_dicom, load_case
 from small_dicom import SHAPE, change, tiny_case, tiny_study
 
 # Not through pydicom's own search, which would fetch more.
@@ -211,14 +211,13 @@ def test_a_study_becomes_a_case(tmp_path: Path) -> None:
     assert case.identity not in text  # nor anything else of a patient
 
 
-def test_different_grids_are_refused_in_a_sentence(tmp_path: Path) -> None:
+def test_different_grids_are_written_as_they_are(tmp_path: Path) -> None:
     tiny_study(tmp_path / "s")
     change(tmp_path / "s" / "3_t2f", lambda ds, n: _moved(ds, (0, 0, 4)))
-    with (
-        open_study(tmp_path / "s") as study,
-        pytest.raises(InputError, match="cannot register them to each other yet"),
-    ):
-        write_case_files(study, study.choose(), tmp_path / "out")
+    with open_study(tmp_path / "s") as study:
+        files = write_case_files(study, study.choose(), tmp_path / "out")
+    with pytest.raises(NotPrepared, match="different grids"):
+        load_case(files)
 
 
 def test_two_studies_are_not_one(tmp_path: Path) -> None:

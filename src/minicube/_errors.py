@@ -2,7 +2,8 @@
 
 MinicubeError
 ├── InputError           the user's mistake: exit code 2, no traceback
-│   └── MissingExtra     an optional package is not installed
+│   ├── MissingExtra     an optional package is not installed
+│   └── NotPrepared      a scan is whole, and needs registration or brain extraction first
 └── InternalError        ours: exit code 1
 """
 
@@ -17,6 +18,7 @@ __all__ = [
     "InternalError",
     "MinicubeError",
     "MissingExtra",
+    "NotPrepared",
     "require",
     "wrong_values",
 ]
@@ -71,6 +73,10 @@ class MissingExtra(InputError):
             f"{feature} needs packages that the base install leaves out.",
             hint=f"pip install 'minicube[{extra}]'",
         )
+
+
+class NotPrepared(InputError):
+    """A scan that nothing is wrong with, but that no network knows as it is: a raw one."""
 
 
 def require(feature: str, extra: str, *packages: str) -> None:

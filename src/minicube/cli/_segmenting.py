@@ -10,13 +10,24 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from minicube._errors import InputError
+from minicube.cli._preparing import PrepareName, carried_back, read
 
 if TYPE_CHECKING:
     from minicube.inference import Limits, Made, MemoryPlan, Refinements, Segmentation, Segmenter
+    from minicube.preparation import PreparedScan
     from minicube.scans import Case, CaseFiles, LabelScheme
     from minicube.volumes import Origin
 
-__all__ = ["Request", "Target", "Work", "cases_of", "refuse_existing", "targets_of"]
+__all__ = [
+    "Found",
+    "Loaded",
+    "Request",
+    "Target",
+    "Work",
+    "cases_of",
+    "refuse_existing",
+    "targets_of",
+]
 
 
 @dataclass(frozen=True)
@@ -131,6 +142,7 @@ class Request:
         jobs: Cases computed at once.
         resumable: Note beside each label map what it was made from.
         overwrite: False refuses to replace existing files.
+        prepare: Whether raw scans are registered and stripped here.
     """
 
     models: Sequence[Path]
@@ -140,6 +152,7 @@ class Request:
     jobs: int
     resumable: bool
     overwrite: bool
+    prepare: PrepareName = "auto"
 
     @property
     def options(self) -> dict[str, str]:
@@ -149,9 +162,38 @@ class Request:
             "precision": self.limits.precision.value,
             "engine": self.limits.engine.value,
             "mirror": self.refinements.mirror,
+            "prepare": self.prepare,
             **asdict(self.refinements.post),
         }
         return {name: str(value) for name, value in chosen.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A case that was read.
+
+    Args:
+        case: For the network.
+        prepared: What it was made of, where the scans were raw.
+        origin: What its results will have been made from, where that is noted.
+    """
+
+    case: Case
+    prepared: PreparedScan | None = None
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A case that was segmented.
+
+    Args:
+        result: On the grid of the scan.
+        loaded: What it was found in.
+    """
+
+    result: Segmentation
+    loaded: Loaded
 
 
 class Work:
@@ -195,30 +237,31 @@ class Work:
         made = made_before(target.out, target.outputs, origin)
         return None if made is None else self._row(target, made) | {"made_before": True}
 
-    def read(self, target: Target) -> tuple[Case, Origin | None]:
+    def read(self, target: Target) -> Loaded:
         """The case, and what its results will have been made from."""
         from minicube.inference import origin_of_segmentation
-        from minicube.scans import load_case
 
         origin = None
         if self._request.resumable:  # before it is read: a change in between is noticed later
             origin = origin_of_segmentation(target.case, self._models, self._request.options)
-        return load_case(target.case, with_reference=False, on_disk=self._frugal), origin
+        case, prepared = read(target.case, self._request.prepare, frugal=self._frugal)
+        return Loaded(case, prepared, origin)
 
-    def compute(self, loaded: tuple[Case, Origin | None]) -> tuple[Segmentation, Origin | None]:
+    def compute(self, loaded: Loaded) -> Found:
         """Segment a case."""
-        case, origin = loaded
+        case, prepared = loaded.case, loaded.prepared
         segmenter = self._idle.get()
         try:
-            return segmenter.segment(case, partial(self._planned, case.identity)), origin
+            result = segmenter.segment(case, partial(self._planned, case.identity))
         finally:
             self._idle.put(segmenter)
+        return Found(result if prepared is None else carried_back(result, prepared), loaded)
 
-    def write(self, target: Target, found: tuple[Segmentation, Origin | None]) -> dict[str, Any]:
+    def write(self, target: Target, found: Found) -> dict[str, Any]:
         """Write all that is wanted of a case; returns its row."""
         from minicube.inference import Made, keep_made
 
-        result, origin = found
+        result, origin = found.result, found.loaded.origin
         scheme, overwrite = self._request.scheme, self._request.overwrite
         result.save(target.out, scheme=scheme, overwrite=overwrite)
         if target.probabilities is not None:
@@ -226,7 +269,7 @@ class Work:
         if target.uncertainty is not None:
             result.save_uncertainty(target.uncertainty, overwrite=overwrite)
         if target.report is not None:
-            _write_report(target.report, result, scheme, overwrite=overwrite)
+            _write_report(target.report, found, scheme, overwrite=overwrite)
         made = Made(
             volumes_ml=result.volumes_ml,
             seconds=round(result.seconds, 2),
@@ -264,12 +307,20 @@ def _memory(result: Segmentation) -> dict[str, Any] | None:
     return result.plan.to_dict() | {"peak_bytes": peak_memory()}
 
 
-def _write_report(
-    path: Path, result: Segmentation, scheme: LabelScheme, *, overwrite: bool
-) -> None:
-    from minicube.reporting import case_report, write_report
+def _write_report(path: Path, found: Found, scheme: LabelScheme, *, overwrite: bool) -> None:
+    from minicube.reporting import Preparation, case_report, write_report
 
+    result, prepared = found.result, found.loaded.prepared
+    preparation = None
+    if prepared is not None:
+        steps = {step.name: step.words for step in prepared.steps}
+        preparation = Preparation(prepared.head, prepared.drawn_on, steps)
     # In the scheme of the file, so that the values on the page are those in it.
-    labels = result.labels.to(scheme)
-    html = case_report(result.case, labels, scores=None, provenance=result.provenance)
+    html = case_report(
+        result.case,
+        result.labels.to(scheme),
+        scores=None,
+        provenance=result.provenance,
+        preparation=preparation,
+    )
     write_report(path, html, overwrite=overwrite)

@@ -13,7 +13,9 @@ import typer
 
 from minicube._errors import InputError
 from minicube.cli._dicom_study import given_study
+from minicube.cli._preparing import PrepareName, read
 from minicube.cli._segmenting import (
+    Loaded,
     Request,
     Target,
     Work,
@@ -88,6 +90,10 @@ EngineOption = Annotated[
     Literal["auto", "openvino", "onnxruntime", "torch"],
     typer.Option(help="What runs the network; runs that are not exported: torch."),
 ]
+PrepareOption = Annotated[
+    PrepareName,
+    typer.Option(help="Raw scans: register them and take the skull off; auto: where it is needed."),
+]
 JobsOption = Annotated[
     int, typer.Option(min=1, help="Of several cases: computed at once. Each takes its memory.")
 ]
@@ -117,6 +123,7 @@ def segment(
     memory: MemoryOption = None,
     precision: Annotated[PrecisionName, typer.Option(help="Of the network's arithmetic.")] = "auto",
     engine: EngineOption = "auto",
+    prepare: PrepareOption = "auto",
     jobs: JobsOption = 1,
     no_clobber: Annotated[
         bool, typer.Option("--no-clobber", help="Refuse to replace a file that exists.")
@@ -126,6 +133,8 @@ def segment(
     """Segment one case, or a folder of cases, which goes on where it was stopped.
 
     A sequence may be missing, which is a warning; T1 without contrast alone is too little.
+    Raw scans – grids that differ, skull on – are prepared first, by the extra raw, and labels
+    lie on the grid of T1 with contrast.
 
     Example: minicube segment patient_07/ -o patient_07_seg.nii.gz --report patient_07.html
 
@@ -161,6 +170,7 @@ def segment(
         jobs=jobs,
         resumable=False,
         overwrite=not no_clobber,
+        prepare=prepare,
     )
     files = {"t1n": t1, "t1c": t1ce, "t2w": t2, "t2f": flair}
     named = {name: path for name, path in files.items() if path is not None}
@@ -199,15 +209,13 @@ def _one_or_many(request: Request, targets: list[Target], out: Path) -> list[dic
 
 
 def _one(request: Request, target: Target) -> dict[str, Any]:
-    from minicube.scans import load_case
-
     with progress() as display, ThreadPoolExecutor(1) as pool:
         task = display.add_task("segmenting", total=1, note=target.case.identity)
         # Read while the engine is made ready; within a budget what is read stays on disk.
         frugal = request.limits.memory is not None
-        reading = pool.submit(load_case, target.case, with_reference=False, on_disk=frugal)
+        reading = pool.submit(read, target.case, request.prepare, frugal=frugal)
         work = Work(request, _teller(display), measuring(display))
-        row = work.write(target, work.compute((reading.result(), None)))
+        row = work.write(target, work.compute(Loaded(*reading.result())))
         display.advance(task)
     return row
 

@@ -107,8 +107,7 @@ def write_case_files(study: Study, assignment: Assignment, folder: Path) -> Case
         A case of these files.
 
     Raises:
-        InputError: Somebody has to choose first, a sequence is missing, they lie on different
-            grids, or a file is damaged.
+        InputError: Somebody has to choose first, a sequence is missing, or a file is damaged.
     """
     _check(study, assignment)
     paths = {}
@@ -157,20 +156,6 @@ def _check(study: Study, assignment: Assignment) -> None:
             found=found,
             hint="name one by its number, as in --t1ce 5; `minicube dicom list` shows them",
         )
-    grids = {s: assignment.chosen[s].series.geometry for s in Sequence}
-    first = grids[Sequence.T1C]
-    assert first is not None
-    for sequence, grid in grids.items():
-        assert grid is not None
-        if not grid.ras_grid().matches(first.ras_grid()):
-            raise InputError(
-                f"{study.identity}: the sequences lie on different grids, and minicube cannot "
-                "register them to each other yet.",
-                expected=f"{first.in_words()}, as T1 with contrast",
-                found=f"{sequence.label}: {grid.in_words()}",
-                hint="register the scans to the T1 with contrast and take the skull off with "
-                "other software, then give NIfTI files",
-            )
 
 
 def _in_words(assignment: Assignment) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +18,10 @@ __all__ = ["CLASSES", "Probabilities", "ProbabilitySum", "Run"]
 
 CLASSES = len(NETWORK_SCHEME.values)
 _LEAST = np.float32(np.finfo(np.float32).tiny)  # p ln p of 0 is 0
+
+
+def _as_it_is(found: NDArray[np.float32]) -> NDArray[np.float32]:
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +87,13 @@ class Probabilities:
             :data:`NETWORK_SCHEME`; they sum up to 1.
         frame: The way back to the case's grid.
         classes: How many are told apart.
+        home: From the case's grid to that of the scan, where the case was made of raw scans.
     """
 
     array: NDArray[np.float32]
     frame: Frame
     classes: int = CLASSES
+    home: Callable[[NDArray[np.float32]], NDArray[np.float32]] = _as_it_is
 
     def without_enhancement(self) -> Probabilities:
         """The same where enhancing tumour cannot be told: its share is core's; in place."""
@@ -111,7 +118,7 @@ class Probabilities:
         for value in NETWORK_SCHEME.region_values(region):
             inside += self.array[value]
         np.minimum(inside, 1, out=inside)
-        return resample(whole, self.frame.case_shape)
+        return self.home(resample(whole, self.frame.case_shape))
 
     def uncertainty(self) -> NDArray[np.float32]:
         """Entropy of the class probabilities over that of an even guess, on the case's grid.
@@ -129,7 +136,7 @@ class Probabilities:
                 inside[x] -= share * np.log(np.maximum(share, _LEAST))
         inside /= np.float32(math.log(self.classes))
         np.clip(inside, 0, 1, out=inside)
-        return resample(whole, self.frame.case_shape)
+        return self.home(resample(whole, self.frame.case_shape))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-from dataclasses import dataclass
+from collections.abc import Callable, Container
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from minicube._errors import InputError
 from minicube._version import __version__
@@ -52,6 +55,27 @@ class Segmentation:
     def undeterminable(self) -> tuple[Region, ...]:
         """Regions that nobody can tell from the sequences that are there."""
         return undeterminable(self.case.images)
+
+    def carried(
+        self,
+        case: Case,
+        labels: LabelMap,
+        maps: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    ) -> Segmentation:
+        """Return the same on another grid.
+
+        Args:
+            case: On that grid.
+            labels: Likewise.
+            maps: Brings a map ``(x, y, z)`` from the old grid there.
+        """
+        kept = self.probabilities
+        return replace(
+            self,
+            case=case,
+            labels=labels,
+            probabilities=None if kept is None else replace(kept, home=maps),
+        )
 
     def save(
         self,

@@ -6,23 +6,20 @@ Reference: V. Fonov et al., NeuroImage 54 (2011) 313–327, doi:10.1016/j.neuroi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from minicube._atlas import MIDDLE, load_atlas
 from minicube.phantom._fields import Volume, smooth_noise, stretch, tent_weights
 
 __all__ = [
     "GRID",
-    "MIDDLE",
     "NODE",
     "Head",
     "Pose",
     "draw_pose",
-    "load_atlas",
     "pushed",
     "render",
     "rotation",
@@ -32,34 +29,9 @@ GRID = (240, 240, 155)
 """Voxels of the BraTS grid, RAS+, 1 mm."""
 
 NODE = 4  # mm between the nodes a pose is known at
-MIDDLE = np.array([98.0, 117.0, 92.0])  # centre of the template's brain, template voxels
 PLACE = np.array([119.5, 112.0, 73.0])  # where BraTS scans have it, RAS+ voxels
 USUAL_SCALE = np.array([0.905, 0.905, 1.035])  # BraTS scans against the template
 SKULL_MARGIN = 22  # mm of head around the brain
-
-
-@dataclass(frozen=True)
-class Atlas:
-    """The shipped maps, each on the whole template."""
-
-    grey: Volume  # 0–1, 1 mm
-    white: Volume  # 0–1, 1 mm
-    depth: Volume  # mm to the brain's surface, positive inside, 2 mm
-    ventricle: Volume  # mm to the lateral ventricles' wall, positive inside, 2 mm
-
-
-@cache
-def load_atlas() -> Atlas:
-    """Load the shipped maps; they are symmetric, so half of each is stored."""
-    with (files("minicube.phantom") / "assets/icbm152.npz").open("rb") as file:
-        arrays = np.load(file, allow_pickle=False)
-        halves = {name: arrays[name].astype(np.float32) for name in arrays.files}
-
-    def whole(name: str, unit: int) -> Volume:
-        half = halves[name] / np.float32(unit)
-        return np.concatenate([half, half[-2::-1]])
-
-    return Atlas(whole("grey", 15), whole("white", 15), whole("depth", 2), whole("ventricle", 2))
 
 
 @dataclass(frozen=True)

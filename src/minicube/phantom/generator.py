@@ -38,7 +38,8 @@ class PhantomSpec:
     Args:
         seed: Any whole number from 0.
         family: A to train on; B to evaluate on something else than was trained on.
-        skull: Leave scalp and skull on.
+        skull: Leave scalp and skull on; the case's brain is then the true one, to the voxel,
+            rather than what an extraction would have kept.
     """
 
     seed: int
@@ -69,6 +70,8 @@ def make_phantom(spec: PhantomSpec, index: int) -> Case:
     tissues = furnish(head, rng, skull=spec.skull)
     painted = contrast.paint(recipe.palette(rng), head, tissues, lesion, rng)
 
+    if spec.skull:  # nothing was extracted: the anatomy itself says where the brain is
+        brain = head.depth > 0
     mask = head.volume(brain.astype(np.float32)) > 0
     images = {}
     for sequence, image in painted.items():

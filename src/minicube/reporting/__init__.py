@@ -6,6 +6,7 @@ from minicube.reporting.html import write_report
 from minicube.reporting.network_figure import draw_network
 from minicube.reporting.partition_figure import draw_partition
 from minicube.reporting.planes import Panel, contact_sheet, render_planes
+from minicube.reporting.preparation_figure import Preparation
 from minicube.reporting.run_report import run_report
 from minicube.reporting.study_figures import (
     PredictionRow,
@@ -19,6 +20,7 @@ __all__ = [
     "COLOURS",
     "Panel",
     "PredictionRow",
+    "Preparation",
     "as_hex",
     "case_report",
     "composite_picture",

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from minicube.reporting.colours import as_hex
 from minicube.reporting.html import page, picture_source
 from minicube.reporting.planes import Panel, View, most_telling, render_planes, view_of
+from minicube.reporting.preparation_figure import Preparation, preparation_rows
 from minicube.scans import (
     Case,
     LabelMap,
@@ -46,6 +47,7 @@ def case_report(
     *,
     scores: CaseScores | None,
     provenance: Mapping[str, str],
+    preparation: Preparation | None = None,
 ) -> str:
     """Return the report of one case: pictures, volumes, and scores where there are any.
 
@@ -54,6 +56,7 @@ def case_report(
         labels: What was found, on the case's grid.
         scores: How that agrees with the reference.
         provenance: What made the labels: names to values, shown as they are.
+        preparation: What was done to raw scans, where they were.
 
     Returns:
         One HTML page that needs no other file.
@@ -67,6 +70,7 @@ def case_report(
         warnings=case.warnings,
         overview=_overview(case, view),
         sequences=[_sequence(case, labels, scores, sequence, view) for sequence in shown],
+        preparation=None if preparation is None else _preparation(preparation),
         tissues=_tissues(labels, volumes),
         regions=_regions(volumes),
         scheme=labels.scheme,
@@ -103,6 +107,14 @@ def _sequence(
         pictures = [_picture(p, c, layer) for p, c in zip(panels, captions, strict=True)]
         rows.append({"layer": layer, "pictures": pictures})
     return {"label": sequence.label, "rows": rows}
+
+
+def _preparation(done: Preparation) -> dict[str, Any]:
+    rows = [
+        {"layer": name, "pictures": [_picture(panel, panel.plane, name) for panel in panels]}
+        for name, panels in preparation_rows(done)
+    ]
+    return {"rows": rows, "steps": done.steps}
 
 
 def _picture(panel: Panel, caption: str, layer: str) -> _Picture:

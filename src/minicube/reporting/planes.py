@@ -19,11 +19,15 @@ from minicube.reporting.colours import COLOURS
 from minicube.scans import Case, LabelMap, Region, Sequence
 
 __all__ = [
+    "PLANES",
     "Panel",
     "View",
     "contact_sheet",
     "font_of",
+    "mark_sides",
     "most_telling",
+    "on_screen",
+    "outline_of",
     "overlay",
     "render_planes",
     "view_of",
@@ -32,7 +36,7 @@ __all__ = [
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-_NAMES: Final = ("sagittal", "coronal", "axial")
+PLANES: Final = ("sagittal", "coronal", "axial")
 _STARTS: Final = ("the left", "the back", "below")
 _SIDES: Final = (("A", "P"), ("R", "L"), ("R", "L"))
 _AXIAL: Final = 2
@@ -171,8 +175,8 @@ def _panel(
     window: tuple[float, float],
 ) -> Panel:
     plane = [mm for i, mm in enumerate(case.spacing) if i != axis]
-    brain = _on_screen(case.brain, axis, view)
-    grey = np.where(brain, _on_screen(case.images[sequence], axis, view), window[0])
+    brain = on_screen(case.brain, axis, view)
+    grey = np.where(brain, on_screen(case.images[sequence], axis, view), window[0])
     size = (
         max(1, round(grey.shape[1] * plane[0] / view.pixel_mm)),
         max(1, round(grey.shape[0] * plane[1] / view.pixel_mm)),
@@ -182,14 +186,14 @@ def _panel(
     smooth = np.asarray(Image.fromarray(scaled).resize(size, Image.Resampling.BICUBIC))
     image = Image.fromarray(smooth.clip(0, 255).round().astype(np.uint8))
     if labels is not None:
-        small = Image.fromarray(np.ascontiguousarray(_on_screen(labels.array, axis, view)))
+        small = Image.fromarray(np.ascontiguousarray(on_screen(labels.array, axis, view)))
         codes = np.asarray(small.resize(size, Image.Resampling.NEAREST))
         image = overlay(image, LabelMap(codes, labels.scheme))
-    _mark_sides(image, _SIDES[axis])
-    return Panel(_NAMES[axis], _position(case, axis, view), image)
+    mark_sides(image, axis)
+    return Panel(PLANES[axis], _position(case, axis, view), image)
 
 
-def _on_screen(volume: NDArray[Scalar], axis: int, view: View) -> NDArray[Scalar]:
+def on_screen(volume: NDArray[Scalar], axis: int, view: View) -> NDArray[Scalar]:
     """The slice as rows from the top and columns from the left of the screen."""
     index: list[int | slice] = list(view.box)
     index[axis] = view.slices[axis]
@@ -205,7 +209,7 @@ def overlay(grey: Image.Image, labels: LabelMap) -> Image.Image:
         labels: ``(row, column)`` of the same size.
     """
     picture = np.asarray(grey.convert("RGB")).astype(np.float32)
-    outline = _outline(labels.array)
+    outline = outline_of(labels.array)
     for tissue in labels.scheme.tissues.values():
         mask = labels.tissue(tissue)
         colour = np.array(COLOURS[tissue], np.float32)
@@ -214,7 +218,7 @@ def overlay(grey: Image.Image, labels: LabelMap) -> Image.Image:
     return Image.fromarray(picture.round().astype(np.uint8))
 
 
-def _outline(codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def outline_of(codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Pixels with a neighbour of another tissue, on the side of the tissue itself."""
     padded = np.pad(codes, 1, mode="edge")
     middle = padded[1:-1, 1:-1]
@@ -223,7 +227,9 @@ def _outline(codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return outline
 
 
-def _mark_sides(image: Image.Image, sides: tuple[str, str]) -> None:
+def mark_sides(image: Image.Image, axis: int) -> None:
+    """Write on a slice across an axis which of the patient's sides is where."""
+    sides = _SIDES[axis]
     draw = ImageDraw.Draw(image)
     width, height = image.size
     write(draw, (5, height / 2), sides[0], 15, "lm")

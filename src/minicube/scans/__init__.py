@@ -31,6 +31,7 @@ from minicube.scans.nifti import (
     write_volumes_4d,
 )
 from minicube.scans.probability import write_probability_map
+from minicube.scans.raw import RawScan, load_raw
 from minicube.scans.reading import load_case, scheme_of_reference
 from minicube.scans.writing import describe_dataset, write_case
 
@@ -45,6 +46,7 @@ __all__ = [
     "LabelMap",
     "LabelScheme",
     "Layout",
+    "RawScan",
     "Region",
     "Sequence",
     "StoredForm",
@@ -61,6 +63,7 @@ __all__ = [
     "holds_dicom",
     "is_dicom_start",
     "load_case",
+    "load_raw",
     "read_header",
     "read_labels",
     "read_volume",

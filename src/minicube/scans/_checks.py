@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from minicube._errors import InputError
+from minicube._errors import InputError, NotPrepared
 from minicube.scans.geometry import Geometry
 
-__all__ = ["ValueCheck", "check_same_grid", "check_skull_off"]
+__all__ = ["ValueCheck", "check_same_grid", "check_skull_off", "skull_on"]
 
 # Adult brains with their fluid measure 1.0 to 2.0 litres, heads 3.5 and more.
 _LARGEST_BRAIN_LITRES: Final = 2.4
@@ -66,7 +66,7 @@ def check_same_grid(grids: Mapping[str, Geometry]) -> None:
     (first, grid), *others = grids.items()
     for name, other in others:
         if not grid.ras_grid().matches(other.ras_grid()):
-            raise InputError(
+            raise NotPrepared(
                 f"{first} and {name} lie on different grids.",
                 expected=f"{grid.in_words()} as {first}",
                 found=f"{other.in_words()} in {name}",
@@ -74,29 +74,39 @@ def check_same_grid(grids: Mapping[str, Geometry]) -> None:
             )
 
 
+def skull_on(shown: NDArray[np.bool_], geometry: Geometry) -> str:
+    """Say how a head is noticed: more signal than a brain has, or no empty background around it.
+
+    Args:
+        shown: Every voxel that is not 0, holes filled.
+        geometry: Of the file.
+
+    Returns:
+        What was found; empty of a brain alone.
+    """
+    voxel = abs(float(np.linalg.det(geometry.affine[:3, :3]))) / 1e6
+    share = np.count_nonzero(shown) / shown.size
+    litres = share * shown.size * voxel
+    if litres > _LARGEST_BRAIN_LITRES:
+        return f"{litres:.1f} litres that are not 0, which is how it was noticed"
+    if share > _FULLEST_VOLUME and litres > _FULL_MATTERS_LITRES:
+        return f"{share:.0%} of the volume is not 0, which is how it was noticed"
+    return ""
+
+
 def check_skull_off(identity: str, brain: NDArray[np.bool_], geometry: Geometry) -> None:
-    """Refuse a head: more signal than a brain has, or no empty background around it.
+    """Refuse a head.
 
     Args:
         identity: For the message.
         brain: Every voxel that any sequence shows, holes filled.
         geometry: Of the files.
     """
-    voxel = abs(float(np.linalg.det(geometry.affine[:3, :3]))) / 1e6
-    share = np.count_nonzero(brain) / brain.size
-    litres = share * brain.size * voxel
-    problem = f"{identity}: the skull is still on."
-    if litres > _LARGEST_BRAIN_LITRES:
-        raise InputError(
-            problem,
+    found = skull_on(brain, geometry)
+    if found:
+        raise NotPrepared(
+            f"{identity}: the skull is still on.",
             expected=f"a brain alone, at most {_LARGEST_BRAIN_LITRES:g} litres, with 0 around it",
-            found=f"{litres:.1f} litres that are not 0, which is how it was noticed",
-            hint=_STRIP,
-        )
-    if share > _FULLEST_VOLUME and litres > _FULL_MATTERS_LITRES:
-        raise InputError(
-            problem,
-            expected="a brain alone, with 0 around it",
-            found=f"{share:.0%} of the volume is not 0, which is how it was noticed",
+            found=found,
             hint=_STRIP,
         )

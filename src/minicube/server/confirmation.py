@@ -81,7 +81,7 @@ def _check_study(chosen: Mapping[Role, Series]) -> None:
     if len({one.grid_number for one in known.values()}) > 1:
         raise Refused(
             422,
-            "These series lie on different grids, and minicube cannot register them yet.",
+            "These series lie on different grids, and this server does not register them.",
             found="; ".join(f"{s.label}: {one.grid}" for s, one in taken.items()),
             hint="register the scans to the T1 with contrast and take the skull off with "
             "other software, then upload NIfTI files",

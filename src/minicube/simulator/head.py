@@ -11,7 +11,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from minicube.phantom.anatomy import MIDDLE, NODE, Pose, load_atlas, pushed
+from minicube._atlas import MIDDLE, load_atlas
+from minicube.phantom.anatomy import NODE, Pose, pushed
 from minicube.simulator._sampling import Array, enlarge, grain, sample
 
 __all__ = ["Head", "Matter", "render_head", "trimmed"]

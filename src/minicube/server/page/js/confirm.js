@@ -81,7 +81,7 @@ export function confirmView({ main, job, about, again }) {
     const apart = taken.filter((series) => series.dicom?.grid_number !== base.dicom?.grid_number);
     go.disabled = !enough || twice.length > 0 || (all && apart.length > 0);
     verdict.textContent = twice.length ? `Given twice: ${[...new Set(twice)].map((role) => roles[role]).join(", ")}.`
-      : all && apart.length ? `${apart.map((series) => roles[choices.get(series.key).value]).join(", ")} and ${roles[choices.get(base.key).value]} lie on different grids, and minicube cannot register them yet.`
+      : all && apart.length ? `${apart.map((series) => roles[choices.get(series.key).value]).join(", ")} and ${roles[choices.get(base.key).value]} lie on different grids, and this server does not register them.`
       : !enough && all ? `Of a DICOM study all four sequences are needed. Which series is ${missing.map((role) => roles[role]).join(", which is ")}?`
       : !enough ? "At least one of T1 with contrast, T2 and FLAIR is needed."
       : missing.length ? `Without ${missing.map((role) => roles[role]).join(", ")} what is found is less sure. Add the files if there are any.`

@@ -1,0 +1,63 @@
+"""Scans as a scanner made them: each sequence on a grid of its own, the skull still on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicube.scans._brain import brain_mask
+from minicube.scans._case_files import CaseFiles
+from minicube.scans._checks import ValueCheck, skull_on
+from minicube.scans.absence import check_enough, remarks_on_absence
+from minicube.scans.case import Sequence
+from minicube.scans.geometry import Geometry
+from minicube.scans.on_disk import ImagesOnDisk
+
+__all__ = ["RawScan", "load_raw"]
+
+
+@dataclass(frozen=True, eq=False)
+class RawScan:
+    """The sequences of one head, each on its own grid.
+
+    Args:
+        identity: Name of the case.
+        images: ``(x, y, z)`` float32 in RAS+ order, intensities as the scanner gave them.
+        geometries: The grid of each file.
+        warnings: Remarks of the reader.
+    """
+
+    identity: str
+    images: Mapping[Sequence, NDArray[np.float32]]
+    geometries: Mapping[Sequence, Geometry]
+    warnings: tuple[str, ...] = ()
+
+    def brain(self, sequence: Sequence) -> NDArray[np.bool_] | None:
+        """Where a sequence that was stripped before shows something; None with the skull on."""
+        shown = brain_mask([self.images[sequence] != 0])
+        return None if skull_on(shown, self.geometries[sequence]) else shown
+
+
+def load_raw(files: CaseFiles) -> RawScan:
+    """Read sequences that may lie on different grids, and check their values.
+
+    Args:
+        files: From :func:`find_cases`; a reference among them is left alone.
+
+    Raises:
+        InputError: No sequence is there that a tumour can be seen on, or a file is damaged, empty,
+            or holds values that are no numbers.
+    """
+    check_enough(files.identity, files.sequences)
+    left = ImagesOnDisk.of(files.in_order)
+    images = {}
+    for sequence in left:
+        check = ValueCheck(f"{sequence.label} ({left.places[sequence]})")
+        images[sequence] = left[sequence]
+        check.look_at(images[sequence])
+        check.finish()
+    remarks = (*files.remarks, *remarks_on_absence(files.sequences))
+    return RawScan(files.identity, images, left.geometries, remarks)
