@@ -166,7 +166,8 @@ def ball_on(prepared: PreparedScan, raw: Raw, spot: NDArray[np.float64]) -> NDAr
     index = np.indices(case.shape).reshape(3, -1)
     places = to_atlas[:3, :3] @ index + to_atlas[:3, 3:]
     near = np.linalg.norm(places - spot[:, None], axis=0) < 12
-    return near.reshape(case.shape).astype(np.uint8)
+    ball: NDArray[np.uint8] = near.reshape(case.shape).astype(np.uint8)
+    return ball
 
 
 def test_what_is_found_comes_back_onto_the_files_own_grid(
