@@ -17,7 +17,7 @@ from minicube.cli._preparing import carried_back, read
 from minicube.cli._segmenting import Found, Loaded, _write_report
 from minicube.engines import load_model
 from minicube.inference import Probabilities, Segmentation
-from minicube.preparation import PreparedScan, displacement, registration
+from minicube.preparation import PreparedScan, displacement, prepare_scan, registration
 from minicube.preparation._itk import Volume, at_most, moved
 from minicube.preparation.atlas import atlas_head, grid_affine
 from minicube.preparation.brain import brain_in
@@ -210,6 +210,15 @@ def test_what_is_found_comes_back_onto_the_files_own_grid(
     assert "How the scans were prepared" in page
     assert page.count("<h4>FLAIR in chequers with T1 with contrast</h4>") == 1
     assert all(step.name in page for step in prepared.steps)
+
+
+def test_a_stripped_scan_keeps_its_brain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registration, "_SAMPLES", 4000)
+    brain = 100 * atlas_head().brain.array
+    grid = Geometry(brain.shape, turned((5, 4, 6), (9, -8, 7)) @ grid_affine(2.0))
+    scan = prepare_scan(RawScan("x", {Sequence.T1C: brain}, {Sequence.T1C: grid}))
+    assert dice(scan.original.brain, brain > 0) > 0.97
+    assert "stripped before" in scan.steps[-2].words
 
 
 def test_never_refuses_as_before(raw: Raw) -> None:

@@ -18,8 +18,8 @@ from minicube.volumes import bounding_box
 
 __all__ = ["LARGEST", "brain_in", "lay_on_atlas"]
 
-_FIND = Search(levels=(8.0,), steps=60)
-_FIT = Search(levels=(4.0, 2.0), freedom=Freedom.AFFINE)
+_FIND = Search(levels=(8.0,), steps=60, patience=0.6)
+_FIT = Search((4.0, 2.0), Freedom.AFFINE, steps=120, patience=0.6)
 _USUAL_SIZE = 0.93  # of brains against the template, which is a large one
 _HEAD_MM = 20.0  # around the brain that is compared to find it: up to the air around the head,
 _RIM_MM = 6.0  # and to fit it: fluid and bone, and no scalp, which varies

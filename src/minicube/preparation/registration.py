@@ -56,11 +56,13 @@ class Search:
         levels: Millimetres at which images are compared, coarse to fine.
         freedom: What may change.
         steps: Most of the optimiser at each level.
+        patience: What is left of the length of a step when the way turns round, in (0, 1).
     """
 
     levels: tuple[float, ...] = (6.0, 3.0, 1.5)
     freedom: Freedom = Freedom.RIGID
-    steps: int = 120
+    steps: int = 300
+    patience: float = 0.8
 
 
 def register(
@@ -155,7 +157,7 @@ def _optimised(pair: _Pair, start: Matrix, search: Search) -> tuple[Matrix, floa
         learningRate=pair.mm / (2 if is_rigid else 8),
         minStep=pair.mm / 400,
         numberOfIterations=search.steps,
-        relaxationFactor=0.6,
+        relaxationFactor=search.patience,
         gradientMagnitudeTolerance=1e-6,
     )
     method.SetOptimizerScalesFromPhysicalShift()

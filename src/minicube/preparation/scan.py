@@ -113,36 +113,44 @@ def prepare_scan(raw: RawScan) -> PreparedScan:
             step = f"{sequence.label} to {drawn_on.label}"
             clock.note(step, in_words(ways[sequence], middle))
 
-    affine = grid_affine()
-    heads, seen = {}, {}
-    for sequence, scan in scans.items():
-        way = ways[sequence] @ to_scan
-        image = moved(at_most(scan, 1.0), GRID, affine, way, outside=np.nan).array
-        seen[sequence] = ~np.isnan(image)
-        heads[sequence] = np.nan_to_num(image, copy=False)
+    heads, seen = _on_grid(scans, {s: ways[s] @ to_scan for s in scans})
     clock.note("onto 1 mm", f"{' × '.join(map(str, GRID))} voxels")
 
+    grid = Geometry(GRID, grid_affine())
     if stripped is None:
-        on_grid = moved(atlas.depth, GRID, affine, np.linalg.inv(laid) @ to_scan, outside=_FAR_MM)
-        brain = brain_in(((heads[s], seen[s]) for s in scans), on_grid.array) & seen[drawn_on]
+        way = np.linalg.inv(laid) @ to_scan
+        depth = moved(atlas.depth, GRID, grid.affine, way, outside=_FAR_MM)
+        brain = brain_in(((heads[s], seen[s]) for s in scans), depth.array) & seen[drawn_on]
     else:
         mask = Volume(stripped.astype(np.float32), fixed.affine)
-        brain = moved(mask, GRID, affine, to_scan).array > 0.5
+        brain = moved(mask, GRID, grid.affine, to_scan).array > 0.5
     if not brain.any():
         raise InputError(f"{raw.identity}: no brain was found.", hint=_HINT)
     how = "found" if stripped is None else "as the scan was stripped before"
     clock.note("brain", f"{np.count_nonzero(brain) / 1e6:.2f} litres, {how}")
 
-    grid = Geometry(GRID, affine)
     warnings = (*raw.warnings, *_warnings(raw, ways, middle, sizes))
     head = Case(raw.identity, heads, grid, brain)
     case = Case(raw.identity, _stripped(heads, brain), grid, brain, warnings=warnings)
     home = raw.geometries[drawn_on]
-    kept = shares_onto(Volume(brain.astype(np.float32), affine), home, to_scan) > 0.5
+    kept = shares_onto(Volume(brain.astype(np.float32), grid.affine), home, to_scan) > 0.5
     there = {s: moved(scans[s], home.ras_shape, home.ras_affine, ways[s]).array for s in scans}
     original = Case(raw.identity, _stripped(there, kept), home, kept, warnings=warnings)
     clock.note("cases", "written down")
     return PreparedScan(case, head, original, drawn_on, to_scan, ways, tuple(clock.steps))
+
+
+def _on_grid(
+    scans: Mapping[Sequence, Volume], ways: Mapping[Sequence, Matrix]
+) -> tuple[dict[Sequence, NDArray[np.float32]], dict[Sequence, NDArray[np.bool_]]]:
+    """Images on the prepared grid, and where each has voxels; elsewhere 0."""
+    heads, seen = {}, {}
+    for sequence, scan in scans.items():
+        fine = at_most(scan, 1.0)
+        image = moved(fine, GRID, grid_affine(), ways[sequence], outside=np.nan).array
+        seen[sequence] = ~np.isnan(image)
+        heads[sequence] = np.nan_to_num(image, copy=False)
+    return heads, seen
 
 
 class _Clock:

@@ -15,6 +15,7 @@ from minicube.scans.absence import check_enough, remarks_on_absence
 from minicube.scans.case import Sequence
 from minicube.scans.geometry import Geometry
 from minicube.scans.on_disk import ImagesOnDisk
+from minicube.scans.reading import orientation_remark
 
 __all__ = ["RawScan", "load_raw"]
 
@@ -59,5 +60,6 @@ def load_raw(files: CaseFiles) -> RawScan:
         images[sequence] = left[sequence]
         check.look_at(images[sequence])
         check.finish()
-    remarks = (*files.remarks, *remarks_on_absence(files.sequences))
+    unsided = [remark for grid in left.geometries.values() for remark in orientation_remark(grid)]
+    remarks = (*files.remarks, *remarks_on_absence(files.sequences), *dict.fromkeys(unsided))
     return RawScan(files.identity, images, left.geometries, remarks)

@@ -21,7 +21,7 @@ from minicube.scans.labels import LabelMap, LabelScheme
 from minicube.scans.layouts import find_cases
 from minicube.scans.on_disk import ImagesOnDisk
 
-__all__ = ["load_case", "scheme_of_reference"]
+__all__ = ["load_case", "orientation_remark", "scheme_of_reference"]
 
 _READERS = 4  # one a sequence; unpacking and numpy let go of the interpreter
 
@@ -66,7 +66,7 @@ def load_case(
         array = np.asfortranarray(grid.to_ras(found.array))
         reference = LabelMap(array, scheme)
     remarks = remarks_on_absence(files.sequences)
-    warnings = (*files.remarks, *remarks, *_orientation_remark(first))
+    warnings = (*files.remarks, *remarks, *orientation_remark(first))
     return Case(files.identity, images, first, brain, reference, warnings)
 
 
@@ -142,7 +142,8 @@ def _one_case(source: Path | str | CaseFiles | Mapping[Sequence, Path]) -> CaseF
     return cases[0]
 
 
-def _orientation_remark(geometry: Geometry) -> tuple[str, ...]:
+def orientation_remark(geometry: Geometry) -> tuple[str, ...]:
+    """Say of a file that does not state which side is left what it was taken for."""
     if geometry.qform_code or geometry.sform_code:
         return ()
     return (
