@@ -73,7 +73,7 @@ def _phantoms(count: int) -> Iterator[dict[str, Any]]:
         before = {s: displacement(np.eye(4), truths[s], points) for s in MOVING}
         row = {
             "case": case.identity,
-            "slices_mm": {s.value: max(raw.geometries[s].ras_spacing) for s in Sequence},
+            "slices_mm": {s.value: round(max(raw.geometries[s].ras_spacing)) for s in Sequence},
             "moved_mm": {s.value: round(float(e.mean()), 1) for s, e in before.items()},
             "error_mean_mm": {s.value: round(float(e.mean()), 3) for s, e in errors.items()},
             "error_max_mm": {s.value: round(float(e.max()), 3) for s, e in errors.items()},

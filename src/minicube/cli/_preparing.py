@@ -60,7 +60,7 @@ def _prepared(files: CaseFiles, *, frugal: bool) -> PreparedScan:
     if frugal:
         raise InputError(
             f"{files.identity}: the scans are raw, and preparing them cannot be kept to a budget.",
-            hint="leave out --memory (it takes about 2 GB), or prepare them with other software",
+            hint="leave out --memory, or prepare them with other software",
         )
     return prepare_scan(load_raw(files))
 
