@@ -2,7 +2,7 @@
 #
 #   make setup   put everything into .venv
 #   make demo    segment phantoms with the model inside the package; metrics and reports
-#   make demo-train   train on phantoms first, 320 steps
+#   make demo-train   train on phantoms first, 480 steps
 #   make test    the tests
 #   make check   what CI runs: lint, types, import rules, tests
 

@@ -170,13 +170,14 @@ def with_skull(case: Case, rng: np.random.Generator) -> RawScan:
 
 def _brain_row(
     prepared: PreparedScan, brain: NDArray[np.bool_], home: Geometry
-) -> dict[str, float]:
+) -> dict[str, float | bool]:
     """How the brain agrees with the true one, on the grid of T1 with contrast."""
     assert prepared.original.geometry.ras_shape == home.ras_shape
     found = prepared.original.brain
     return {
         "brain_dice": _dice(found, brain),
         "brain_too_large_by": round(float(found.sum() / brain.sum() - 1), 4),
+        "warned_of_a_bad_fit": any("fits badly" in words for words in prepared.case.warnings),
     }
 
 

@@ -17,7 +17,7 @@ from demo import minicube
 HERE = Path("demo/trained")
 TRAIN_CASES = 24
 UNSEEN_CASES = 4
-STEPS = 320
+STEPS = 480
 FOUND = 0.5  # F1 from which a class counts as learnt
 
 

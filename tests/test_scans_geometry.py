@@ -9,7 +9,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -159,6 +159,7 @@ rotations = st.lists(st.floats(-1, 1), min_size=9, max_size=9).map(
 
 @settings(max_examples=150)
 @given(rotations, st.sampled_from([0, 1, 2]), st.sampled_from(["<", ">"]))
+@example(np.array([[-1, 0, -0.5], [0, -1, -0.1640625], [0, 0, 1]]), 0, "<")  # length 1 + rounding
 def test_places_are_those_of_nibabel(axes: NDArray[np.float64], form: int, order: str) -> None:
     sizes = np.linalg.norm(axes, axis=0)
     assume(sizes.min() > 0.1 and abs(np.linalg.det(axes)) > 0.1 * sizes.prod())
@@ -199,3 +200,9 @@ def test_a_header_is_byte_by_byte_what_nibabel_writes(tmp_path: Path) -> None:
         array, geometry = read_volume(path)
         write_volume(tmp_path / "ours.nii", array, geometry)
         assert (tmp_path / "ours.nii").read_bytes() == path.read_bytes()
+
+
+def test_a_voxel_that_leans_is_no_larger() -> None:
+    affine = np.diag([1.0, 2.0, 5.0, 1.0])
+    affine[0, 2] = 1.5  # gantry tilt: slices shifted against each other
+    assert Geometry((4, 4, 4), affine).voxel_ml == pytest.approx(0.010)

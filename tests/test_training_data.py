@@ -36,10 +36,8 @@ import os, sys
 from pathlib import Path
 from minicube.training import find_labelled_cases, prepare_cases
 stop_after = int(sys.argv[3])
-def done(name):
-    global stop_after
-    stop_after -= 1
-    if stop_after == 0:
+def done(count, of):
+    if count == stop_after:
         os._exit(9)  # as hard as a kill: nothing is tidied up
 prepare_cases(find_labelled_cases(Path(sys.argv[1])), Path(sys.argv[2]), done=done)
 """

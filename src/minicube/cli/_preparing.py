@@ -32,23 +32,21 @@ def read(
     """
     from minicube.scans import load_case
 
-    if prepare == "always":
-        require("Preparing raw scans", "raw", "SimpleITK")
-        prepared = _prepared(files, frugal=frugal)
-        return prepared.case, prepared
-    try:
-        return load_case(files, with_reference=False, on_disk=frugal), None
-    except NotPrepared as error:
-        if prepare == "never":
-            raise
-        if find_spec("SimpleITK") is None:
-            raise InputError(
-                error.problem,
-                expected=error.expected,
-                found=error.found,
-                hint="pip install 'minicube[raw]', which prepares such scans; or, with other "
-                f"software, {error.hint}",
-            ) from error
+    if prepare != "always":
+        try:
+            return load_case(files, with_reference=False, on_disk=frugal), None
+        except NotPrepared as error:
+            if prepare == "never":
+                raise
+            if find_spec("SimpleITK") is None:
+                raise InputError(
+                    error.problem,
+                    expected=error.expected,
+                    found=error.found,
+                    hint="pip install 'minicube[raw]', which prepares such scans; or, with other "
+                    f"software, {error.hint}",
+                ) from error
+    require("Preparing raw scans", "raw", "SimpleITK")
     prepared = _prepared(files, frugal=frugal)
     return prepared.case, prepared
 

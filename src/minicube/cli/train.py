@@ -66,7 +66,7 @@ def train(
 
     Example: minicube train --data phantoms/ --out runs/first --minutes 20
 
-    Example: minicube train --data mine/ --out runs/mine --init default --minutes 20
+    Example: minicube train --data mine/ --out runs/mine --init runs/first --minutes 20
 
     Presets, for --config: segnet, unet2d, unet3d-report, unet3d-context and vnet are the systems
     of the report with the repairs; each with -as-reported behind it is as the report had it.
@@ -86,9 +86,9 @@ def train(
     place = Device(device)
     spare = spare_on_card() if place is Device.CUDA else None
     given = {"network": network, "steps": steps, "seed": seed, "simulated": replay}
-    model = (
-        None if init is None else shipped_model() if init == "default" else load_model(Path(init))
-    )
+    model = None
+    if init is not None:
+        model = shipped_model() if init == "default" else load_model(Path(init))
     request = TrainingRequest(
         data=data,
         out=out,

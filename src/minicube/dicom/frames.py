@@ -193,7 +193,7 @@ def _frame(path: Path, header: Dataset, shape: tuple[int, int], index: int) -> F
 def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
     if value is None or isinstance(value, str) or len(value) != count:
         return None
-    return tuple(float(number) for number in value)
+    return tuple(float(part) for part in value)
 
 
 def number(value: Any) -> float | None:

@@ -33,7 +33,6 @@ _AIR_MM = 4.0
 _LEAST_SIGNAL = 0.15  # of what is bright: less is air
 _BONE_MM = 12.0  # gaps of twice that between scalp and brain are no air
 
-
 _INSIDE_MM = (2.0, 14.0)  # depths that brains are learnt from,
 _OUTSIDE_MM = (-14.0, -4.0)  # and what lies around them
 _BAND_MM = 8.0  # how far the atlas may be wrong
@@ -76,10 +75,7 @@ def _without_air(scan: Volume) -> Volume:
     """A head, its surroundings as bright as fat, since how thick a scalp is says nothing."""
     coarse, fine = at_most(scan, _AIR_MM), quiet(at_most(scan, _AIR_MM / 2))
     bright = float(np.percentile(coarse.array[coarse.array > 0], 98))
-    pieces = components(coarse.array > _LEAST_SIGNAL * bright, 6)
-    voxels = np.bincount(pieces.ravel())
-    voxels[0] = 0
-    head = _closed(pieces == voxels.argmax(), _BONE_MM, coarse.spacing)
+    head = _closed(_largest(coarse.array > _LEAST_SIGNAL * bright), _BONE_MM, coarse.spacing)
     there = Volume((head | enclosed(head)).astype(np.float32), coarse.affine)
     inside = moved(there, fine.shape, fine.affine, np.eye(4)).array > 0.5
     fat = np.percentile(fine.array[inside], 99)
@@ -115,12 +111,17 @@ def brain_in(
     smooth = sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(image, _SMOOTH_MM)).T
     near = np.abs(depth) < _BAND_MM
     brain = np.where(near, smooth + _PRIOR_PER_MM * depth > _ENOUGH, depth > 0)
-    pieces = components(brain, 6)
-    voxels = np.bincount(pieces.ravel())
-    voxels[0] = 0
-    closed = _closed(pieces == voxels.argmax(), _GROOVE_MM, np.ones(3))
+    closed = _closed(_largest(brain), _GROOVE_MM, np.ones(3))
     whole[box] = closed | enclosed(closed)
     return whole
+
+
+def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Its piece with most voxels, joined by faces."""
+    pieces = components(mask, 6)
+    voxels = np.bincount(pieces.ravel())
+    voxels[0] = 0  # what lies outside
+    return np.asarray(pieces == voxels.argmax())
 
 
 def _closed(mask: NDArray[np.bool_], mm: float, spacing: NDArray[np.float64]) -> NDArray[np.bool_]:

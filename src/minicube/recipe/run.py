@@ -67,19 +67,8 @@ class RecipeRun:
     def cases(self) -> Mapping[str, StoredCase]:
         """The real cases by name, prepared."""
         files = find_labelled_cases(self.request.data / self.request.recipe.cases)
-        done = 0
-
-        def counted(_: str) -> None:
-            nonlocal done
-            done += 1
-            self._prepared(done, len(files))
-
-        stored = prepare_cases(
-            files,
-            self.request.out / "prepared",
-            labels=self.request.recipe.labels,
-            done=counted,
-        )
+        home, labels = self.request.out / "prepared", self.request.recipe.labels
+        stored = prepare_cases(files, home, labels=labels, done=self._prepared)
         return {case.identity: case for case in stored}
 
     @cached_property

@@ -84,9 +84,8 @@ def skull_on(shown: NDArray[np.bool_], geometry: Geometry) -> str:
     Returns:
         What was found; empty of a brain alone.
     """
-    voxel = abs(float(np.linalg.det(geometry.affine[:3, :3]))) / 1e6
-    share = np.count_nonzero(shown) / shown.size
-    litres = share * shown.size * voxel
+    voxels = np.count_nonzero(shown)
+    share, litres = voxels / shown.size, voxels * geometry.voxel_ml / 1000
     if litres > _LARGEST_BRAIN_LITRES:
         return f"{litres:.1f} litres that are not 0, which is how it was noticed"
     if share > _FULLEST_VOLUME and litres > _FULL_MATTERS_LITRES:

@@ -102,7 +102,7 @@ def _rotation(fields: NDArray[Any]) -> NDArray[np.float64]:
     rounded = _ROUNDED[fields.dtype.itemsize]
     if squared < -rounded:
         raise ValueError(f"a quaternion of {b:g}, {c:g}, {d:g}")
-    a = 0.0 if abs(squared) < rounded else squared**0.5
+    a = 0.0 if squared < rounded else squared**0.5
     # Of a quaternion of length 1; rounding of what was stored is divided out.
     s = 2 / (a * a + b * b + c * c + d * d)
     return np.array(

@@ -80,7 +80,7 @@ class Geometry:
     @property
     def voxel_ml(self) -> float:
         """Volume of a voxel, millilitres."""
-        return float(self.spacing.prod()) / 1000
+        return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000
 
     @property
     def axis_codes(self) -> str:

@@ -11,8 +11,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from minicube._errors import InputError
 from minicube._files import write_json
 from minicube.evaluation.splits import fold_of_each
@@ -24,6 +22,7 @@ from minicube.scans import (
     Geometry,
     LabelMap,
     LabelScheme,
+    Region,
     load_case,
     read_labels,
     scheme_of_reference,
@@ -208,9 +207,10 @@ def _prepare_one(source: Source, name: str, folder: Path) -> CaseFacts:
         raise InputError(f"{name} has no reference.")
     ready = prepare(case)
     store_one(ready, folder, origin)
-    truth = case.reference.to(NETWORK_SCHEME, lossy=True).array
-    counts = np.bincount(truth.ravel(), minlength=len(NETWORK_SCHEME.values))
-    background, oedema, core, enhancing = (int(n) for n in counts)
+    truth = case.reference.to(NETWORK_SCHEME, lossy=True)
+    counts = truth.counts()
+    oedema, core, enhancing = (counts[tissue] for tissue in NETWORK_SCHEME.tissues.values())
+    background = truth.array.size - counts[Region.WT]
     facts = CaseFacts(
         case=name,
         group=REAL,

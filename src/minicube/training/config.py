@@ -119,7 +119,7 @@ class TrainingConfig(_Plain):
         sampling: What a step learns from.
         shuffle: Whether cases come in a new order each epoch.
         tumour_share: Share of windows that are centred on a tumour voxel.
-        simulated: Share of windows of cases that are made meanwhile, where a training has such.
+        simulated: Share of windows of cases that are made up meanwhile.
         loss: What is minimised.
         optimiser: Adam, or AdamW with ``weight_decay``.
         learning_rate: Its peak.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def prepare_cases(
     labels: LabelScheme | None = None,
     denoise: bool = False,
     before: Mapping[str, Origin] | None = None,
-    done: Callable[[str], None] = lambda identity: None,
+    done: Callable[[int, int], None] = lambda count, of: None,
 ) -> list[StoredCase]:
     """Read, prepare and store cases, two at a time.
 
@@ -74,11 +75,13 @@ def prepare_cases(
         labels: Scheme of the references, where their files do not say.
         denoise: Take Rician noise away first.
         before: What each case was made from when the run began; None for a run that begins.
-        done: Called with each case's name once it is stored.
+        done: Called once a case is stored, with how many are and of how many.
 
     Raises:
         InputError: A case cannot be used, or is not what it was when the run began.
     """
+
+    ready = count(1)
 
     def one(files: CaseFiles) -> StoredCase:
         scheme = labels
@@ -91,7 +94,7 @@ def prepare_cases(
         if stored is None:
             case = load_case(files, labels=scheme)
             stored = store_one(prepare(case, denoise=denoise), folder, origin)
-        done(files.identity)
+        done(next(ready), len(cases))
         return stored
 
     with ThreadPoolExecutor(max_workers=2) as pool:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -42,6 +42,7 @@ __all__ = [
 _CHECKPOINT_SECONDS = 240.0
 _LOG_EVERY = 10
 _PROBES = 8  # samples of training and of held-out cases whose losses are compared
+_MADE_UP = 4  # cases drawn from at a time, where the config asks for such
 _BUDGET_FOR_STEPS = 0.9  # the rest of the minutes scores held-out cases and saves
 
 
@@ -115,21 +116,15 @@ def train(request: TrainingRequest, listener: Listener | None = None) -> RunFold
     cases = find_labelled_cases(request.data)
     if before is not None:
         cases = _those_of_the_run(cases, before.keys(), request.data)
-    count = 0
-
-    def done(_: str) -> None:
-        nonlocal count
-        count += 1
-        heard.preparing(count, len(cases))
-
     config = run.read_config() if run.is_started() else request.config
+    _refuse_unplanned(request, config)
     stored = prepare_cases(
         cases,
         run.prepared,
         labels=request.labels,
         denoise=config.denoise,
         before=before,
-        done=done,
+        done=heard.preparing,
     )
     if not run.is_started():
         config = _fitted(request, request.config, stored, heard)
@@ -146,17 +141,18 @@ def train(request: TrainingRequest, listener: Listener | None = None) -> RunFold
         )
     train_names, held_out_names = run.read_split()
     by_name = {case.identity: case for case in stored}
-    material = Material(
-        train=[by_name[name] for name in train_names],
-        held_out=[by_name[name] for name in held_out_names],
-        source=f"{len(train_names)} cases of {request.data.resolve().name}"
-        + (", and made-up ones" if config.simulated else ""),
-        memory=request.memory,
-        device=request.device,
-    )
+    made_up = ", and made-up ones" if config.simulated else ""
     try:
         with _made_meanwhile(run, config) as stream:
-            fit(run, config, replace(material, stream=stream), start=request.start, listener=heard)
+            material = Material(
+                train=[by_name[name] for name in train_names],
+                held_out=[by_name[name] for name in held_out_names],
+                source=f"{len(train_names)} cases of {request.data.resolve().name}{made_up}",
+                memory=request.memory,
+                device=request.device,
+                stream=stream,
+            )
+            fit(run, config, material, start=request.start, listener=heard)
     except torch.OutOfMemoryError as error:
         raise InputError(
             "The graphics card's memory did not suffice.",
@@ -198,7 +194,7 @@ def _made_meanwhile(run: RunFolder, config: TrainingConfig) -> Iterator[Stream |
         yield None
         return
     folder = run.path / "simulated"
-    with Stream(Source(seed=config.seed), folder, pool=4) as stream:
+    with Stream(Source(seed=config.seed), folder, pool=_MADE_UP) as stream:
         yield stream
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -226,6 +222,14 @@ def _refuse_to_mix_runs(run: RunFolder, resume: bool) -> None:
         raise InputError(
             f"{run.path} already holds a run.",
             hint="pass --resume to go on with it, or choose another folder",
+        )
+
+
+def _refuse_unplanned(request: TrainingRequest, config: TrainingConfig) -> None:
+    if config.simulated and request.memory is not None and request.device is Device.CPU:
+        raise InputError(
+            "A process of its own makes up cases, and its memory is not planned.",
+            hint="--replay 0 with --memory, or leave out --memory",
         )
 
 
@@ -371,11 +375,6 @@ def _fitted(
     memory = request.memory
     if memory is None:
         return config
-    if config.simulated and request.device is Device.CPU:
-        raise InputError(
-            "A process of its own makes up cases, and its memory is not planned.",
-            hint="--replay 0 with --memory, or leave out --memory",
-        )
     keep_within(request.device, memory)
     x, y, z = (max(case.shape[axis] for case in cases) for axis in range(3))
     plan = within_memory(config, memory, (x, y, z), request.device)
