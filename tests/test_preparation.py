@@ -215,7 +215,7 @@ def test_a_stripped_scan_keeps_its_brain(monkeypatch: pytest.MonkeyPatch) -> Non
     brain = 100 * atlas_head().brain.array
     grid = Geometry(brain.shape, turned((5, 4, 6), (9, -8, 7)) @ grid_affine(2.0))
     scan = prepare_scan(RawScan("x", {Sequence.T1C: brain}, {Sequence.T1C: grid}))
-    assert dice(scan.original.brain, brain > 0) > 0.97
+    assert dice(scan.original.brain, brain > 0) > 0.9995  # found anew it would be 0.998
     assert "stripped before" in scan.steps[-2].words
 
 
@@ -316,10 +316,13 @@ def test_grey_values_correct_the_atlas() -> None:
     index = np.indices((48, 48, 48)) - 24.0
     away = np.sqrt((index**2).sum(axis=0))
     image = np.select([away < 14, away < 19, away < 22], [100.0, 5.0, 150.0], 0.0)
+    eye = np.sqrt(((index - [[[[21]]], [[[0]]], [[[0]]]]) ** 2).sum(axis=0)) < 4
+    image[eye] = 100  # as bright as the brain, and no part of it
     depth = (16 - away).astype(np.float32)
     seen = np.ones(depth.shape, np.bool_)
     brain = brain_in([(image.astype(np.float32), seen)], depth)
     assert dice(brain, away < 14) > 0.94
+    assert not brain[eye].any()
     assert dice(depth > 0, away < 14) < 0.85
 
 
