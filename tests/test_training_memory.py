@@ -170,6 +170,7 @@ def test_less_memory_asks_for_more_frugal_ways() -> None:
         step_bytes(config.model_copy(update=change), CASE)
         for change in ({}, {"one_by_one": True}, {"one_by_one": True, "recompute": True})
     ]
+    within_memory(config, 64 << 30, CASE)  # loads what a training needs
     for index, extra in enumerate(needed):
         budget = int(((resident_memory() or 0) + extra) * 1.06) + 108 * MB
         found = within_memory(config, budget, CASE).config
@@ -214,8 +215,12 @@ def test_a_training_stays_within_its_budget(tmp_path: Path, volumes: bool) -> No
         lines += ["window = [64, 64, 64]", "batch = 3"]
     settings_file.write_text("\n".join(lines), encoding="utf-8")
     words = ["train", "--data", str(data), "--out", str(tmp_path / "run"), "--steps", "2"]
-    words += ["--config", str(settings_file), "--memory", "920MB"]
-    done = run_within([sys.executable, "-m", "minicube", *words], 920 * MB)
+    words += ["--config", str(settings_file), "--memory"]
+    refused = run_within([sys.executable, "-m", "minicube", *words, "200MB"], 4 << 30)
+    assert refused.code == 2, refused.errors
+    least = int(refused.errors.split("--memory ")[1].split("MB")[0])
+    budget = least + 30  # two plans may count libraries a little differently
+    done = run_within([sys.executable, "-m", "minicube", *words, f"{budget}MB"], budget * MB)
     assert done.code == 0, done.errors
     assert not done.killed
     kept = TrainingConfig.read(tmp_path / "run" / "config.json")
