@@ -10,30 +10,16 @@ from typing import get_args
 
 import pytest
 
-import minicube
-from minicube.cli import _with_json_target
+import minicube.cli
+from minicube.cli import VERBS, _with_json_target
 from minicube.cli._shared import SchemeName
 from minicube.cli.data import LayoutName
 from minicube.scans import LabelScheme, Layout, stated_scheme
 from small_cases import write_small_dataset
 
-VERBS = [
-    (),
-    ("data",),
-    ("data", "list"),
-    ("data", "convert"),
-    ("phantom",),
-    ("simulate",),
-    ("train",),
-    ("segment",),
-    ("evaluate",),
-    ("report",),
-    ("study",),
-    ("plan",),
-    ("bundle",),
-    ("serve",),
-    ("doctor",),
-]
+GROUPS = {"data": ("list", "convert"), "dicom": ("list", "write")}
+WORDS = [(verb,) for verb in VERBS if verb not in GROUPS]
+WORDS += [(group, verb) for group, verbs in GROUPS.items() for verb in verbs]
 
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -47,12 +33,35 @@ def test_names_written_out_for_speed_are_those_of_the_types() -> None:
     assert set(get_args(LayoutName)) == {layout.value for layout in Layout}
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help_with_an_example(verb: tuple[str, ...]) -> None:
-    shown = _run(*verb, "--help")
+def test_each_verb_has_a_file_of_its_name() -> None:
+    folder = Path(minicube.cli.__file__).parent
+    assert {file.stem for file in folder.glob("[!_]*.py")} == set(VERBS)
+
+
+@pytest.mark.parametrize("words", WORDS, ids=" ".join)
+def test_every_verb_has_help_with_an_example(words: tuple[str, ...]) -> None:
+    shown = _run(*words, "--help")
     assert shown.returncode == 0
-    if verb and verb != ("data",):
-        assert "Example: minicube" in shown.stdout
+    assert f"Usage: minicube {' '.join(words)} " in shown.stdout
+    assert f"Example: minicube {' '.join(words)} " in shown.stdout
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), *((group,) for group in GROUPS)])
+def test_verbs_are_listed(words: tuple[str, ...]) -> None:
+    shown = _run(*words)
+    listed = shown.stdout + shown.stderr
+    verbs = GROUPS[words[0]] if words and words[0] in GROUPS else tuple(VERBS)
+    for verb in verbs:
+        assert f"\n  {verb} " in listed
+    assert "…" not in listed
+    assert "..." not in listed.split("Commands:")[1]
+    assert "Traceback" not in listed
+
+
+def test_a_misspelt_verb_is_told_the_nearest() -> None:
+    refused = _run("segmet")
+    assert refused.returncode == 2
+    assert "Did you mean 'segment'?" in refused.stderr
 
 
 NEVER = {"torch", "scipy", "nibabel", "pandas", "onnx", "openvino_telemetry", "urllib.request"}
@@ -74,7 +83,9 @@ def _loaded_by(*words: str) -> set[str]:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    assert not NOT_AT_START & _loaded_by("--help")
+    loaded = _loaded_by("--help")
+    assert not NOT_AT_START & loaded
+    assert not {f"minicube.cli.{verb}" for verb in VERBS} & loaded
     assert not NOT_FOR_HELP & _loaded_by("segment", "--help")
 
 
@@ -101,6 +112,7 @@ def test_doctor_speaks_json() -> None:
         (["--json", "x.json", "a"], ["--json", "x.json", "a"]),
         (["--json", "folder", "-o", "b"], ["--json", "-", "folder", "-o", "b"]),
         (["--json", "-"], ["--json", "-"]),
+        ([], []),
     ],
 )
 def test_json_may_stand_alone(words: list[str], expected: list[str]) -> None:

@@ -11,33 +11,61 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from itertools import zip_longest
+from typing import Any, Final
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from minicube._errors import InputError, InternalError
 from minicube._version import __version__
-from minicube.cli import (
-    bundle,
-    data,
-    dicom,
-    doctor,
-    evaluate,
-    export,
-    phantom,
-    plan,
-    recipe,
-    report,
-    segment,
-    serve,
-    simulate,
-    study,
-    train,
-)
 
-__all__ = ["app", "main"]
+__all__ = ["VERBS", "app", "main"]
+
+VERBS: Final = {
+    "data": "See what a folder of scans holds; convert it.",
+    "dicom": "See what a DICOM study holds; write one.",
+    "phantom": "Make phantoms: real anatomy, made-up tumours, no patient.",
+    "simulate": "Simulate cases: made-up heads, tumours from your own files.",
+    "train": "Train a network on labelled cases.",
+    "segment": "Segment a case, or a cohort, which goes on where it was stopped.",
+    "plan": "Show how a volume would be segmented within a budget.",
+    "export": "Write a model as one ONNX file, which segments without torch.",
+    "evaluate": "Score segmentations against references.",
+    "study": "Compare the report's systems on the same cases.",
+    "recipe": "Make the trainings of a recipe; goes on where it was stopped.",
+    "report": "Write the story of a training run as one HTML file.",
+    "bundle": "Make an offline install for a PC without internet.",
+    "serve": "Serve a page in the browser, and a REST API that does the same.",
+    "doctor": "Print versions, processor features, memory, what is installed.",
+}
+"""What each verb does, so that the list of them is shown without importing any; a verb's file
+bears its name."""
+
+
+class _Verb(TyperCommand):
+    """A verb whose file is imported when it is used."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        module = import_module(f"minicube.cli.{self.name}")
+        verbs = getattr(module, "app", None)
+        if verbs is None:
+            verbs = typer.Typer(add_completion=False, rich_markup_mode=None)
+            verbs.command(self.name)(getattr(module, str(self.name)))
+        return typer.main.get_command(verbs).make_context(*args, **kwargs)
+
+
+class _Verbs(TyperGroup):
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, what in VERBS.items():
+            self.add_command(_Verb(name, help=what, rich_markup_mode=None))
+
 
 app = typer.Typer(
     name="minicube",
+    cls=_Verbs,
     help="Brain-tumour segmentation in MRI on the computer you already have.\n\n"
     "Research software, not a medical device.",
     no_args_is_help=True,
@@ -45,21 +73,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: what typer draws boxes with takes longer than all else
 )
-app.add_typer(data.app, name="data")
-app.add_typer(dicom.app, name="dicom")
-app.command("phantom")(phantom.phantom)
-app.command("simulate")(simulate.simulate)
-app.command("train")(train.train)
-app.command("segment")(segment.segment)
-app.command("plan")(plan.plan)
-app.command("export")(export.export)
-app.command("evaluate")(evaluate.evaluate)
-app.command("study")(study.study)
-app.command("recipe")(recipe.recipe)
-app.command("report")(report.report)
-app.command("bundle")(bundle.bundle)
-app.command("serve")(serve.serve)
-app.command("doctor")(doctor.doctor)
 
 
 def _print_version(wanted: bool) -> None:
@@ -99,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _with_json_target(words: list[str]) -> list[str]:
     """Let ``--json`` stand alone: without a file that ends in .json it means the terminal."""
     out = []
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip_longest(words, words[1:], fillvalue=""):
         out.append(word)
         if word == "--json" and following != "-" and not following.endswith(".json"):
             out.append("-")

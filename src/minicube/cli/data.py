@@ -16,6 +16,7 @@ LayoutName = Literal["brats2021", "brats2023", "plain", "decathlon", "nnunet", "
 app = typer.Typer(
     help="See what a folder of scans holds; convert it.",
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
 )
 

@@ -17,6 +17,7 @@ __all__ = ["app"]
 app = typer.Typer(
     help="See what a DICOM study holds; write one. `minicube segment` takes studies as they are.",
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
 )
 
@@ -26,7 +27,9 @@ def list_series(
     source: Annotated[Path, typer.Argument(metavar="STUDY", help="A folder or a zip archive.")],
     json: JsonOption = None,
 ) -> None:
-    """Print the series of a study, and which sequence each may be and why.
+    """Print the series of a study and which sequence each may be.
+
+    What speaks for each is printed with it.
 
     Example: minicube dicom list study.zip
     """
@@ -48,7 +51,9 @@ def write(
     source: Annotated[Path, typer.Argument(metavar="CASE", help="A case folder or a 4-D file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the study.")],
 ) -> None:
-    """Write a case as a DICOM study, for a demonstration: classic MR images, no patient.
+    """Write a case as a DICOM study, for a demonstration.
+
+    Classic MR images; of no patient.
 
     Example: minicube dicom write phantoms/phantom-a-00000-00000 -o study/
     """
