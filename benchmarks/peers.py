@@ -6,7 +6,9 @@
 - monai: four NIfTI files in, one out, with MONAI's transforms and sliding window (128³, overlap
   0.5, Gaussian weights), the given model's weights in torch.
 - network: the given model's network alone; in one of our engines on the whole volume, or with
-  --engine monai in MONAI's sliding window.
+  --engine monai in MONAI's sliding window. --times 2, 4 or 8 lays as many of the volume together.
+- shapes: OpenVINO given the network for any shape, as our engine does, and for this one alone:
+  seconds to compile and to run.
 - nnunet: nnU-Net's default 3d_fullres network (31 M parameters, random weights, which take as
   long as trained ones), one window of 128³ in torch: a case is 8 mirrorings of as many windows as
   its predictor lays with a step of half a window.
@@ -26,6 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,7 @@ from minicube.engines.torch_engine import load_network
 from minicube.scans import Sequence, find_cases, load_case
 from minicube.volumes import prepare
 
+TIMES = {1: (1, 1, 1), 2: (2, 1, 1), 4: (2, 2, 1), 8: (2, 2, 2)}
 WINDOW = (128, 128, 128)
 OVERLAP = 0.5
 MIRRORINGS = 8
@@ -88,6 +92,7 @@ def network_alone(given: argparse.Namespace) -> dict[str, Any]:
     """The model's network on the whole volume of a case, in one engine or MONAI's windows."""
     model = load_model(given.model)
     images = _images(given.folder, model.description.normalisation)
+    images = np.tile(images, (1, *TIMES[given.times]))
     if given.engine != "monai":
         engine = open_engine(
             model,
@@ -107,6 +112,35 @@ def network_alone(given: argparse.Namespace) -> dict[str, Any]:
             sliding_window_inference(batch, WINDOW, 1, network, OVERLAP, mode="gaussian")
 
     return _timed(slide, given.repeats)
+
+
+def shapes(given: argparse.Namespace) -> dict[str, Any]:
+    """What it would gain to compile the network for one shape."""
+    import openvino
+
+    model = load_model(given.model)
+    images = _images(given.folder, model.description.normalisation)
+    stride = 1 << (len(model.description.widths))
+    room = [(0, 0), *((0, -n % stride) for n in images.shape[1:])]
+    volume = np.pad(images, room)[None]
+    core, found = openvino.Core(), {}
+    for way, shape in (("any shape", [1, len(Sequence), -1, -1, -1]), ("one shape", volume.shape)):
+        graph = core.read_model(model.weights)
+        began = time.perf_counter()
+        graph.reshape(shape)
+        compiled = core.compile_model(graph, "CPU", _hints(given.threads))
+        compiling = round(time.perf_counter() - began, 3)
+        run = partial(compiled.create_infer_request().infer, [volume])
+        found[way] = {"compiling": compiling, **_timed(run, given.repeats)}
+    return found
+
+
+def _hints(threads: int) -> dict[str, Any]:
+    return {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
 
 
 def nnunet_window(given: argparse.Namespace) -> dict[str, Any]:
@@ -133,12 +167,7 @@ def nnunet_whole(given: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         torch.onnx.export(network, (torch.zeros(volume.shape),), path, dynamo=True, verbose=False)
-        hints = {
-            "INFERENCE_PRECISION_HINT": "f32",
-            "INFERENCE_NUM_THREADS": given.threads,
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        compiled = openvino.Core().compile_model(path, "CPU", hints)
+        compiled = openvino.Core().compile_model(path, "CPU", _hints(given.threads))
         return _timed(lambda: compiled([volume]), given.repeats)
 
 
@@ -185,6 +214,7 @@ def _timed(run: Callable[[], object], repeats: int) -> dict[str, Any]:
 WAYS = {
     "monai": monai_case,
     "network": network_alone,
+    "shapes": shapes,
     "nnunet": nnunet_window,
     "nnunet-whole": nnunet_whole,
 }
@@ -199,6 +229,7 @@ def main() -> int:
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--model", type=Path)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--times", type=int, choices=TIMES, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()

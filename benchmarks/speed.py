@@ -1,18 +1,22 @@
 """How long a scan takes: ours and others, side by side, medians of at least five.
 
-    python benchmarks/speed.py CASES [--labels brats2021] [--int8 MODEL] [--only TABLE]...
-                               [--peers PYTHON] [--json FILE] [--chart SVG]
+    python benchmarks/speed.py CASES [--labels brats2021] [--model MODEL] [--int8 MODEL]
+                               [--only TABLE]... [--peers PYTHON] [--json FILE] [--chart SVG]
 
 Nothing else may run. Every run is a process of its own; ways take turns, so that what a machine
 does meanwhile falls on all of them. Tables:
 
 - cases: four gzipped NIfTI files in, one out, in a new process; Dice of what came out. Each round
   takes another of the first five cases, all ways the same.
+- parts: the same steps one after another, and what each takes.
 - network: the network alone on one prepared case.
-- small: a network of 1.4 M parameters (16-32-64-128, random weights), both ways.
-- scaling: one core and two, and a cohort of twenty against twenty cases' network alone.
+- shapes: the network compiled for any shape, as we do, and for that of the case.
+- small: a network of 1.4 M parameters (16-32-64-128, random weights), in the same ways.
+- scaling: one core and two; 1, 2, 4 and 8 times the voxels; and a cohort of twenty against twenty
+  cases' network alone.
 
---int8 adds a quantised model, --peers names a Python that also has dynamic-network-architectures.
+--model is judged instead of the shipped one, --int8 adds a quantised one, --peers names a Python
+that also has dynamic-network-architectures.
 """
 
 from __future__ import annotations
@@ -37,6 +41,7 @@ import numpy as np
 
 import minicube
 from minicube._machine import processor_name
+from minicube.engines import load_model
 from minicube.evaluation import evaluate_case, summarise
 from minicube.inference import DEFAULT_SCHEME, shipped_model
 from minicube.planning import in_words
@@ -54,6 +59,8 @@ ROUNDS = 5
 COHORT = 20
 CORES = 2
 PEERS = Path(__file__).with_name("peers.py")
+PARTS = Path(__file__).with_name("parts.py")
+SIZES = (1, 2, 4, 8)
 UNLIMITED = 1 << 40
 
 
@@ -133,6 +140,38 @@ def dice(out: Path, scheme: LabelScheme, case: CaseFiles, labels: LabelScheme) -
     return {"dice": float(np.mean(means))}
 
 
+def parts(model: Path, files: list[CaseFiles]) -> list[Any]:
+    """The steps of a case; the first round is not counted."""
+    runs = []
+    with tempfile.TemporaryDirectory() as name:
+        for turn in range(ROUNDS + 1):
+            words = [sys.executable, str(PARTS), str(_folder(files[turn % len(files)]))]
+            words += ["--model", str(model), "--out", str(Path(name) / f"{turn}.nii.gz")]
+            done = run_within([*words, "--began", repr(time.time())], UNLIMITED)
+            if done.code:
+                raise RuntimeError(f"the parts failed:\n{done.errors}")
+            runs.append(json.loads(done.output))
+    rows = [
+        {"way": step, "n": ROUNDS, "seconds": round(median(run[step] for run in runs[1:]), 3)}
+        for step in runs[0]
+    ]
+    rows.append({"way": "sum", "n": ROUNDS, "seconds": round(sum(r["seconds"] for r in rows), 3)})
+    for row in rows:
+        print(_line(row), flush=True)
+    return rows
+
+
+def shapes(model: Path, case: CaseFiles) -> list[Any]:
+    """Any shape against one."""
+    found = _peer(sys.executable, "shapes", case, "--model", str(model))
+    rows = [
+        {"way": way, "compiling": row["compiling"], **_summed_up(row)} for way, row in found.items()
+    ]
+    for row in rows:
+        print(_line(row), f"compiled in {row['compiling']:.2f} s", flush=True)
+    return rows
+
+
 def networks(model: Path, given: argparse.Namespace, case: CaseFiles) -> list[Any]:
     """The network alone."""
     asked = [
@@ -177,7 +216,6 @@ def small(given: argparse.Namespace, files: list[CaseFiles]) -> list[Any]:
     """The 1.4 M network with random weights: its labels mean nothing."""
     from memory import write_random_model
 
-    from minicube.engines import load_model
     from minicube.export import ExportRequest, export_model
     from minicube.training import TrainingConfig
 
@@ -186,31 +224,50 @@ def small(given: argparse.Namespace, files: list[CaseFiles]) -> list[Any]:
         run = write_random_model(config, Path(name) / "run")
         model = Path(name) / "small.onnx"
         export_model(ExportRequest(load_model(run), model))
-        rows = cases([ours("1.4 M, OpenVINO", "--model", str(model))], given, files)
+        ways = [ours("minicube, 1.4 M", "--model", str(model)), monai(model)]
+        rows = cases(ways, given, files)
         for row in rows:
             row["dice"] = None
-        row = _peer(sys.executable, "network", files[0], "--model", str(model))
-        rows.append({"way": "1.4 M, network alone, fp32", **_summed_up(row)})
-        print(_line(rows[-1]), flush=True)
+        for title, options in (("OpenVINO, whole", []), ("MONAI", ["--engine", "monai"])):
+            found = _peer(sys.executable, "network", files[0], "--model", str(model), *options)
+            rows.append({"way": f"1.4 M, network alone, {title}, fp32", **_summed_up(found)})
+            print(_line(rows[-1]), flush=True)
     return rows
 
 
-def scaling(given: argparse.Namespace, files: list[CaseFiles], alone: float) -> dict[str, Any]:
-    """Cores, and a cohort."""
-    ways = [ours("one core", cores=1), ours("two cores")]
+def scaling(model: Path, given: argparse.Namespace, files: list[CaseFiles]) -> dict[str, Any]:
+    """Cores, voxels, and a cohort."""
+    chosen = ("--model", str(model))
+    ways = [ours("one core", *chosen, cores=1), ours("two cores", *chosen)]
     rows = cases(ways, given, files)
+    voxels = []
+    for times in SIZES:
+        row = _peer(sys.executable, "network", files[0], *chosen, "--times", str(times))
+        voxels.append({"way": f"{times} × the voxels, network alone", **_summed_up(row)})
+        print(_line(voxels[-1]), flush=True)
+    return {"cores": rows, "voxels": voxels, "cohort": cohort(model, files)}
+
+
+def cohort(model: Path, files: list[CaseFiles]) -> dict[str, Any]:
+    """Twenty cases in one command, against the network alone on each of them."""
+    chosen = ("--model", str(model))
+    alone = [
+        median(_peer(sys.executable, "network", case, *chosen)["seconds"])
+        for case in files[:COHORT]
+    ]
     with tempfile.TemporaryDirectory() as name:
         cohort = Path(name) / "cohort"
         for index in range(COHORT):
             case = _folder(files[index % len(files)])
             shutil.copytree(case, cohort / f"case-{index:02}")
-        way = ours("cohort")
+        way = ours("cohort", *chosen)
         seconds = timed(way, cohort, Path(name) / "out")["seconds"]
         written = len(list((Path(name) / "out").rglob("*.nii.gz")))
-    found = {"n": written, "seconds": round(seconds, 2), "network_alone": round(alone * COHORT, 2)}
+    unavoidable = sum(alone[index % len(alone)] for index in range(COHORT))
+    found = {"n": written, "seconds": round(seconds, 2), "network_alone": round(unavoidable, 2)}
     found["ratio"] = round(seconds / found["network_alone"], 3)
     print(f"cohort of {written}: {seconds:.1f} s, {found['ratio']} × the networks alone")
-    return {"cores": rows, "cohort": found}
+    return found
 
 
 def _peer(python: str | Path, way: str, case: CaseFiles, *options: str) -> dict[str, Any]:
@@ -271,40 +328,60 @@ def chart(found: Mapping[str, Any], path: Path) -> None:
     path.write_text("".join(parts) + "</svg>\n", encoding="utf-8")
 
 
+def measure(asked: Sequence[str], model: Path, given: argparse.Namespace) -> dict[str, Any]:
+    """The tables that were asked for."""
+    files = find_cases(given.cases)[:ROUNDS]
+    found: dict[str, Any] = {}
+    if "network" in asked:
+        found["network"] = networks(model, given, files[0])
+        if given.peers is not None:
+            found["nnunet"] = nnunets(given, files[0])
+    if "shapes" in asked:
+        found["shapes"] = shapes(model, files[0])
+    if "cases" in asked:
+        chosen = ("--model", str(model))
+        ways = [ours("minicube", *chosen)]
+        if given.int8 is not None:
+            ways.append(ours("minicube, int8", "--model", str(given.int8)))
+        ways.append(ours("minicube, ONNX Runtime", *chosen, "--engine", "onnxruntime"))
+        ways += [ours("minicube, torch", *chosen, "--engine", "torch"), monai(model)]
+        found["cases"] = cases(ways, given, files)
+    if "parts" in asked:
+        found["parts"] = parts(model, files)
+    if "small" in asked:
+        found["small"] = small(given, files)
+    if "scaling" in asked:
+        found["scaling"] = scaling(model, given, files)
+    return found
+
+
 def main() -> int:
     """Measure what was asked for."""
-    tables = ("cases", "network", "small", "scaling")
+    tables = ("cases", "parts", "network", "shapes", "small", "scaling")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cases", type=Path)
     parser.add_argument("--labels", type=LabelScheme, default=LabelScheme.BRATS2021)
+    parser.add_argument("--model", type=Path)
     parser.add_argument("--int8", type=Path)
     parser.add_argument("--peers", type=Path)
     parser.add_argument("--only", choices=tables, action="append")
     parser.add_argument("--json", type=Path, help="Other tables in it are kept.")
     parser.add_argument("--chart", type=Path)
     given = parser.parse_args()
-    files = find_cases(given.cases)[:ROUNDS]
-    model = shipped_model().weights
-    asked = given.only or tables
+    model = shipped_model() if given.model is None else load_model(given.model)
     found: dict[str, Any] = {}
     if given.json is not None and given.json.exists():
         found = json.loads(given.json.read_text(encoding="utf-8"))
     found["machine"] = {"processor": processor_name(), "cores": CORES}
     found["machine"] |= {name: version(name) for name in ("minicube", "torch", "openvino", "monai")}
-    if "network" in asked:
-        found["network"] = networks(model, given, files[0])
-        if given.peers is not None:
-            found["nnunet"] = nnunets(given, files[0])
-    if "cases" in asked:
-        ways = [ours("minicube"), ours("minicube, ONNX Runtime", "--engine", "onnxruntime")]
-        ways += [ours("minicube, torch", "--engine", "torch"), monai(model)]
-        if given.int8 is not None:
-            ways.insert(1, ours("minicube, int8", "--model", str(given.int8)))
-        found["cases"] = cases(ways, given, files)
-    if "small" in asked:
-        found["small"] = small(given, files)
-    if "scaling" in asked:
-        found["scaling"] = scaling(given, files, found["network"][0]["seconds"])
+    told = model.description
+    found["model"] = {
+        "network": told.network,
+        "widths": told.widths,
+        "steps": told.steps,
+        "sha256": told.sha256,
+    }
+    found |= measure(given.only or tables, model.weights, given)
     if given.json is not None:
         text = json.dumps(found, indent=1, ensure_ascii=False)
         given.json.write_text(text + "\n", encoding="utf-8")
