@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from minicube import InputError
+from minicube import InputError, _preparing
 from minicube._errors import NotPrepared
-from minicube.cli import _preparing
-from minicube.cli._preparing import carried_back, read
+from minicube._files import read_json
+from minicube._preparing import carried_back, read
 from minicube.cli._segmenting import Found, Loaded, _write_report
 from minicube.engines import load_model
-from minicube.inference import Probabilities, Segmentation
+from minicube.inference import Probabilities, Segmentation, Segmenter
 from minicube.preparation import PreparedScan, displacement, prepare_scan, registration
 from minicube.preparation._itk import Volume, at_most, moved
 from minicube.preparation.atlas import atlas_head, grid_affine
@@ -30,18 +33,23 @@ from minicube.scans import (
     LabelScheme,
     Region,
     Sequence,
+    find_cases,
     load_case,
     load_raw,
     read_header,
     read_labels,
+    read_volume,
+    write_label_map,
     write_volume,
 )
 from minicube.scans.raw import RawScan
 from minicube.volumes import Box, Frame
+from small_cases import write_small_dataset
 from small_models import write_small_model
 
 Matrix = NDArray[np.float64]
 NOISE = 0.03
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FEW = 2500  # samples: quick, and near enough
 
 
@@ -208,6 +216,68 @@ def test_what_is_found_comes_back_onto_the_files_own_grid(
     assert "How the scans were prepared" in page
     assert page.count("<h4>FLAIR in chequers with T1 with contrast</h4>") == 1
     assert all(step.name in page for step in prepared.steps)
+
+
+def test_the_server_prepares_them_too(
+    prepared: PreparedScan, raw: Raw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fastapi", reason="the server needs the extra 'serve'")
+    from minicube.server import worker
+    from minicube.server.folders import JobFolder
+    from minicube.server.jobs import Job, Request, Role, Stage, State
+
+    # As the command line reads and prepares them; not a second time in these tests.
+    monkeypatch.setattr("minicube.preparation.prepare_scan", lambda scan: prepared)
+    model = load_model(write_small_model(tmp_path / "model", 5))
+    segmenting = sys.modules["minicube.inference.segment"]
+    monkeypatch.setattr(segmenting, "shipped_model", lambda: model)
+    place = JobFolder(tmp_path, 32 * "0")
+    files = {}
+    for sequence, path in raw.files.sequences.items():
+        assert isinstance(path, Path)
+        files[Role(sequence.value)] = f"{sequence.value}.nii.gz"
+        place.uploads.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place.uploads / path.name)
+    home = read_header(place.uploads / "t1c.nii.gz").geometry
+    ball = LabelMap(ball_on(prepared, raw, np.zeros(3)), LabelScheme.DECATHLON)
+    drawn = LabelMap(home.from_ras(prepared.labels_back(ball).array), ball.scheme)
+    write_label_map(place.uploads / "seg.nii.gz", drawn, home)
+    request = Request(
+        files={**files, Role.REFERENCE: "seg.nii.gz"}, reference_scheme=LabelScheme.DECATHLON
+    )
+    clock = worker._Clock(place, worker._stages(request))
+
+    result = worker._do(place, request, clock)
+
+    stages = list(clock.seconds)
+    assert stages.index(Stage.PREPARING) == stages.index(Stage.READING) + 1
+    assert stages == read_json(place.progress)["stages"]
+    expected = carried_back(Segmenter(model).segment(prepared.case), prepared)
+    labels, grid = read_labels(place.outputs / "labels.nii.gz", LabelScheme.BRATS2023)
+    assert grid.matches(home)
+    there = home.from_ras(expected.labels.to(LabelScheme.BRATS2023).array)
+    assert there.any()
+    assert np.array_equal(labels.array, there)
+    (whole, *_) = result.scores
+    assert whole.reference_ml == pytest.approx(ball.array.sum() / 1000, rel=0.03)
+    assert any("found by minicube" in warning for warning in result.warnings)
+    job = Job(id=place.identity, state=State.DONE, created=NOW, changed=NOW, request=request)
+    for sequence in Sequence:  # what is looked at lies under the labels, and has no face
+        image, own = read_volume(place.files(job)[f"{sequence.value}.nii.gz"])
+        assert own.matches(home)
+        assert not image[~home.from_ras(prepared.original.brain)].any()
+    assert "How the scans were prepared" in (place.outputs / "report.html").read_text("utf-8")
+
+
+def test_a_reference_that_lies_elsewhere_makes_no_scan_raw(tmp_path: Path) -> None:
+    (files,) = find_cases(write_small_dataset(tmp_path, 1))
+    assert files.reference is not None
+    found, grid = read_labels(files.reference, LabelScheme.BRATS2023)
+    moved_on = Geometry(grid.shape, grid.affine @ turned((0, 0, 5), (3, 0, 0)))
+    write_label_map(files.reference, found, moved_on)
+    with pytest.raises(InputError, match="different grids") as refused:
+        read(files, "auto", frugal=False, with_reference=True)
+    assert not isinstance(refused.value, NotPrepared)
 
 
 def test_a_stripped_scan_keeps_its_brain(monkeypatch: pytest.MonkeyPatch) -> None:

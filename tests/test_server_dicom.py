@@ -24,6 +24,7 @@ from minicube._errors import InputError
 from minicube.cli import main
 from minicube.dicom import open_studies, write_study
 from minicube.scans import LabelScheme, read_labels
+from minicube.server import confirmation
 from minicube.server.confirmation import confirmed
 from minicube.server.folders import JobFolder
 from minicube.server.jobs import Request, Role, Series
@@ -157,7 +158,9 @@ def seen(folder: Path) -> dict[str, Series]:
         return {str(one.dicom.number): one for one in as_case(studies).series if one.dicom}
 
 
-def test_what_makes_no_case_is_told_before_anything_begins(tmp_path: Path) -> None:
+def test_what_makes_no_case_is_told_before_anything_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tiny_study(tmp_path / "s")
 
     def spoil(ds: Dataset, number: int) -> None:
@@ -186,8 +189,12 @@ def test_what_makes_no_case_is_told_before_anything_begins(tmp_path: Path) -> No
         with pytest.raises(Refused, match=said):
             confirmed(list(series.values()), roles)
     moved = {**series, "2": gap.model_copy(update={"key": "2", "dicom": series["3"].dicom})}
+    roles = usual | {"2": Role.T2W}
+    monkeypatch.setattr(confirmation, "can_prepare", lambda: True)
+    assert set(confirmed(list(moved.values()), roles).series) == set(roles.values())
+    monkeypatch.setattr(confirmation, "can_prepare", lambda: False)
     with pytest.raises(Refused, match="different grids"):
-        confirmed(list(moved.values()), usual | {"2": Role.T2W})
+        confirmed(list(moved.values()), roles)
 
 
 def test_what_is_no_study_is_refused(client: TestClient, tmp_path: Path) -> None:

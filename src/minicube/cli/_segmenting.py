@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from minicube._errors import InputError
-from minicube.cli._preparing import PrepareName, carried_back, read
+from minicube._preparing import PrepareName, carried_back, pictured, read
 
 if TYPE_CHECKING:
     from minicube.inference import Limits, Made, MemoryPlan, Refinements, Segmentation, Segmenter
@@ -308,19 +308,15 @@ def _memory(result: Segmentation) -> dict[str, Any] | None:
 
 
 def _write_report(path: Path, found: Found, scheme: LabelScheme, *, overwrite: bool) -> None:
-    from minicube.reporting import Preparation, case_report, write_report
+    from minicube.reporting import case_report, write_report
 
     result, prepared = found.result, found.loaded.prepared
-    preparation = None
-    if prepared is not None:
-        steps = {step.name: step.words for step in prepared.steps}
-        preparation = Preparation(prepared.head, prepared.drawn_on, steps)
     # In the scheme of the file, so that the values on the page are those in it.
     html = case_report(
         result.case,
         result.labels.to(scheme),
         scores=None,
         provenance=result.provenance,
-        preparation=preparation,
+        preparation=None if prepared is None else pictured(prepared),
     )
     write_report(path, html, overwrite=overwrite)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from minicube._errors import InputError
+from minicube._preparing import PrepareName, read
 from minicube.cli._dicom_study import given_study
-from minicube.cli._preparing import PrepareName, read
 from minicube.cli._segmenting import (
     Loaded,
     Request,

@@ -32,7 +32,7 @@ from minicube.scans.nifti import (
 )
 from minicube.scans.probability import write_probability_map
 from minicube.scans.raw import RawScan, load_raw
-from minicube.scans.reading import load_case, scheme_of_reference
+from minicube.scans.reading import load_case, load_reference, scheme_of_reference
 from minicube.scans.writing import describe_dataset, write_case
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "is_dicom_start",
     "load_case",
     "load_raw",
+    "load_reference",
     "read_header",
     "read_labels",
     "read_volume",

@@ -21,7 +21,7 @@ from minicube.scans.labels import LabelMap, LabelScheme
 from minicube.scans.layouts import find_cases
 from minicube.scans.on_disk import ImagesOnDisk
 
-__all__ = ["load_case", "orientation_remark", "scheme_of_reference"]
+__all__ = ["load_case", "load_reference", "orientation_remark", "scheme_of_reference"]
 
 _READERS = 4  # one a sequence; unpacking and numpy let go of the interpreter
 
@@ -59,15 +59,39 @@ def load_case(
     images, first, brain = _read(files, on_disk=on_disk)
     check_skull_off(files.identity, brain, first)
     reference = None
-    if scheme is not None and files.reference is not None:
-        found, grid = read_labels(files.reference, scheme)
+    if scheme is not None:
         place = next(iter(files.in_order.values()))
-        check_same_grid({str(place): first, str(files.reference): grid})
-        array = np.asfortranarray(grid.to_ras(found.array))
-        reference = LabelMap(array, scheme)
+        reference = load_reference(files, first, str(place), scheme)
     remarks = remarks_on_absence(files.sequences)
     warnings = (*files.remarks, *remarks, *orientation_remark(first))
     return Case(files.identity, images, first, brain, reference, warnings)
+
+
+def load_reference(
+    files: CaseFiles, grid: Geometry, place: str, labels: LabelScheme | None
+) -> LabelMap:
+    """Read the reference of a case that has one, in RAS+.
+
+    Args:
+        files: Of the case.
+        grid: That it must lie on.
+        place: Whose grid that is, for the message when it does not.
+        labels: Its label scheme; None: as the files say.
+
+    Raises:
+        InputError: It is damaged, lies elsewhere, or its label scheme is not known.
+    """
+    assert files.reference is not None
+    scheme = scheme_of_reference(files, labels)
+    found, own = read_labels(files.reference, scheme)
+    if not grid.ras_grid().matches(own.ras_grid()):
+        raise InputError(  # and no raw scan, whatever the grids of the scans are
+            f"{place} and {files.reference} lie on different grids.",
+            expected=f"{grid.in_words()} as {place}",
+            found=f"{own.in_words()} in {files.reference}",
+            hint="bring the reference onto that grid, with nearest-neighbour interpolation",
+        )
+    return LabelMap(np.asfortranarray(own.to_ras(found.array)), scheme)
 
 
 _Read = tuple[Mapping[Sequence, NDArray[np.float32]], Geometry, NDArray[np.bool_]]

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from minicube._errors import require
+from minicube._preparing import can_prepare
 from minicube._version import __version__
 from minicube.inference import DEFAULT_SCHEME
 from minicube.reporting import as_hex
@@ -123,6 +124,7 @@ class About(BaseModel):
     keep_days: float
     most_bytes: int
     dicom: bool = Field(description="Whether what reads DICOM is installed.")
+    prepares: bool = Field(description="Whether raw scans are registered and stripped here.")
 
 
 @router.get("/about")
@@ -139,6 +141,7 @@ def about(here: Here) -> About:
         keep_days=here.settings.keep_days,
         most_bytes=here.settings.allowance.total,
         dicom=reads_dicom(),
+        prepares=can_prepare(),
     )
 
 

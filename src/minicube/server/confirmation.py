@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from minicube._errors import InputError
+from minicube._preparing import can_prepare
 from minicube.scans import Sequence, check_enough
 from minicube.server.jobs import Request, Role, Series
 from minicube.server.refusals import Refused
@@ -78,7 +79,7 @@ def _check_study(chosen: Mapping[Role, Series]) -> None:
             found=f"no {', no '.join(missing)}",
             hint="say which series it is, or upload it to this job",
         )
-    if len({one.grid_number for one in known.values()}) > 1:
+    if len({one.grid_number for one in known.values()}) > 1 and not can_prepare():
         raise Refused(
             422,
             "These series lie on different grids, and this server does not register them.",

@@ -76,6 +76,11 @@ class JobFolder:
         return self.path / "scans"
 
     @property
+    def registered(self) -> Path:
+        """Raw scans on the grid of the one that labels are drawn on, the brain alone."""
+        return self.path / "registered"
+
+    @property
     def outputs(self) -> Path:
         """What the job wrote for its users."""
         return self.path / "outputs"
@@ -112,6 +117,8 @@ class JobFolder:
         scans |= {role: self.scans / f"{role.value}.nii.gz" for role in request.series}
         if request.phantom is not None:
             scans = {role: self.uploads / f"{role.value}.nii.gz" for role in Role}
+        ready = {role: self.registered / f"{role.value}.nii.gz" for role in scans}
+        scans |= {role: path for role, path in ready.items() if path.is_file()}
         named = {
             f"{role.value}.nii{'.gz' if path.suffix == '.gz' else ''}": path
             for role, path in scans.items()

@@ -68,6 +68,7 @@ class Stage(StrEnum):
     PHANTOM = "making the phantom"
     CONVERTING = "converting the DICOM series"
     READING = "reading the scans"
+    PREPARING = "registering the scans and finding the brain"
     SEGMENTING = "segmenting"
     SCORING = "comparing with the reference"
     WRITING = "writing labels and report"

@@ -14,8 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -25,6 +24,7 @@ import numpy as np
 from minicube._errors import InputError
 from minicube._files import write_json
 from minicube._machine import allocating_at_most, peak_memory
+from minicube._preparing import carried_back, pictured, read
 from minicube.evaluation import BRATS_SURFACES, CaseScores, evaluate_case
 from minicube.inference import DEFAULT_SCHEME, Limits, Segmentation, Segmenter
 from minicube.planning import parse_memory
@@ -38,7 +38,6 @@ from minicube.scans import (
     Region,
     Sequence,
     Tissue,
-    load_case,
     volumes_ml,
     write_label_map,
     write_volume,
@@ -97,15 +96,24 @@ class _Clock:
 
     def __init__(self, place: JobFolder, stages: list[Stage]) -> None:
         self._place, self._stages = place, stages
+        self._began = 0.0
+        self._stage: Stage | None = None
         self.seconds: dict[Stage, float] = {}
 
-    @contextmanager
-    def at(self, stage: Stage) -> Iterator[None]:
-        began = time.time()
-        note = {"stage": stage, "stages": self._stages, "began": began}
+    def begin(self, stage: Stage) -> None:
+        """End the stage before, and begin one; one that was not foreseen comes next."""
+        if stage not in self._stages:
+            assert self._stage is not None
+            self._stages.insert(self._stages.index(self._stage) + 1, stage)
+        self.end()
+        self._stage, self._began = stage, time.time()
+        note = {"stage": stage, "stages": self._stages, "began": self._began}
         write_json(self._place.progress, note)
-        yield
-        self.seconds[stage] = round(time.time() - began, 3)
+
+    def end(self) -> None:
+        """Write down how long the stage took."""
+        if self._stage is not None:
+            self.seconds[self._stage] = round(time.time() - self._began, 3)
 
 
 def _stages(request: Request) -> list[Stage]:
@@ -119,37 +127,54 @@ def _stages(request: Request) -> list[Stage]:
 def _do(place: JobFolder, request: Request, clock: _Clock) -> Result:
     files, study = _uploaded(place, request), None
     if request.phantom is not None:
-        with clock.at(Stage.PHANTOM):
-            files = _make_phantom(place, request)
+        clock.begin(Stage.PHANTOM)
+        files = _make_phantom(place, request)
     if request.series:
-        with clock.at(Stage.CONVERTING):
-            study = convert_uploaded(place, request)
+        clock.begin(Stage.CONVERTING)
+        study = convert_uploaded(place, request)
         files = replace(study.case, identity=files.identity, reference=files.reference)
-    frugal = request.memory is not None
-    with clock.at(Stage.READING):
-        case = load_case(files, labels=request.reference_scheme, on_disk=frugal)
-    with clock.at(Stage.SEGMENTING):
-        memory = None if request.memory is None else parse_memory(request.memory)
-        found = Segmenter(limits=Limits(memory=memory)).segment(case)
-        case, labels = found.case, found.labels.to(DEFAULT_SCHEME)  # with warnings of its quality
+    clock.begin(Stage.READING)
+    case, raw = read(
+        files,
+        "auto",
+        frugal=request.memory is not None,
+        with_reference=True,
+        labels=request.reference_scheme,
+        preparing=lambda: clock.begin(Stage.PREPARING),
+    )
+    clock.begin(Stage.SEGMENTING)
+    memory = None if request.memory is None else parse_memory(request.memory)
+    found = Segmenter(limits=Limits(memory=memory)).segment(case)
+    if raw is not None:
+        found = carried_back(found, raw)
+    case, labels = found.case, found.labels.to(DEFAULT_SCHEME)  # with warnings of its quality
     scores = None
     if case.reference is not None:
-        with clock.at(Stage.SCORING):
-            scores = evaluate_case(
-                labels,
-                case.reference,
-                identity=case.identity,
-                spacing=case.spacing,
-                surfaces=BRATS_SURFACES,
-            )
-    with clock.at(Stage.WRITING):
-        found.save(place.outputs / Outputs.LABELS, scheme=DEFAULT_SCHEME)
-        if study is not None:
-            _write_objects(place, study, found)
-        if case.reference is not None:
-            _write_reference(place, case, labels, case.reference.to(DEFAULT_SCHEME, lossy=True))
-        page = case_report(case, labels, scores=scores, provenance=found.provenance)
-        write_report(place.outputs / Outputs.REPORT, page)
+        clock.begin(Stage.SCORING)
+        scores = evaluate_case(
+            labels,
+            case.reference,
+            identity=case.identity,
+            spacing=case.spacing,
+            surfaces=BRATS_SURFACES,
+        )
+    clock.begin(Stage.WRITING)
+    if raw is not None:
+        _write_scans(case, place.registered)
+    found.save(place.outputs / Outputs.LABELS, scheme=DEFAULT_SCHEME)
+    if study is not None:
+        _write_objects(place, study, found)
+    if case.reference is not None:
+        _write_reference(place, case, labels, case.reference.to(DEFAULT_SCHEME, lossy=True))
+    page = case_report(
+        case,
+        labels,
+        scores=scores,
+        provenance=found.provenance,
+        preparation=None if raw is None else pictured(raw),
+    )
+    write_report(place.outputs / Outputs.REPORT, page)
+    clock.end()
     return _result(found, scores)
 
 
@@ -167,14 +192,20 @@ def _make_phantom(place: JobFolder, request: Request) -> CaseFiles:
     spec = PhantomSpec(seed=request.phantom.seed, family=Family(request.phantom.family))
     case = make_phantom(spec, 0)
     geometry = case.geometry
-    paths = {sequence: place.uploads / f"{sequence.value}.nii.gz" for sequence in Sequence}
-    for sequence, path in paths.items():
-        write_volume(path, geometry.from_ras(case.images[sequence]), geometry)
+    paths = _write_scans(case, place.uploads)
     reference = place.uploads / f"{Role.REFERENCE.value}.nii.gz"
     assert case.reference is not None
     on_file = LabelMap(geometry.from_ras(case.reference.array), case.reference.scheme)
     write_label_map(reference, on_file, geometry)
     return CaseFiles(_shown(place), Layout.PLAIN, paths, reference)
+
+
+def _write_scans(case: Case, folder: Path) -> dict[Sequence, Path]:
+    geometry = case.geometry
+    paths = {sequence: folder / f"{sequence.value}.nii.gz" for sequence in case.images}
+    for sequence, path in paths.items():
+        write_volume(path, geometry.from_ras(case.images[sequence]), geometry)
+    return paths
 
 
 def _shown(place: JobFolder) -> str:

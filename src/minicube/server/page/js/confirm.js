@@ -79,13 +79,19 @@ export function confirmView({ main, job, about, again }) {
     const enough = all ? missing.length === 0 : ["t1c", "t2w", "t2f"].some((role) => given.includes(role));
     const base = taken.find((series) => choices.get(series.key).value === "t1c") ?? taken[0];
     const apart = taken.filter((series) => series.dicom?.grid_number !== base.dicom?.grid_number);
-    go.disabled = !enough || twice.length > 0 || (all && apart.length > 0);
+    const stuck = all && apart.length > 0 && !about.prepares;
+    go.disabled = !enough || twice.length > 0 || stuck;
     verdict.textContent = twice.length ? `Given twice: ${[...new Set(twice)].map((role) => roles[role]).join(", ")}.`
-      : all && apart.length ? `${apart.map((series) => roles[choices.get(series.key).value]).join(", ")} and ${roles[choices.get(base.key).value]} lie on different grids, and this server does not register them.`
+      : stuck ? `${named(apart)} and ${named([base])} lie on different grids, and this server does not register them.`
       : !enough && all ? `Of a DICOM study all four sequences are needed. Which series is ${missing.map((role) => roles[role]).join(", which is ")}?`
       : !enough ? "At least one of T1 with contrast, T2 and FLAIR is needed."
       : missing.length ? `Without ${missing.map((role) => roles[role]).join(", ")} what is found is less sure. Add the files if there are any.`
-        : "All four sequences are there.";
+        : all && apart.length ? `All four sequences are there. ${named(apart)} and ${named([base])} lie on different grids, and are registered first.`
+          : "All four sequences are there.";
+  }
+
+  function named(some) {
+    return some.map((series) => roles[choices.get(series.key).value]).join(", ");
   }
 
   async function start() {

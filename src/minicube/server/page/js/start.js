@@ -25,7 +25,9 @@ export function startView({ main, about }) {
 
   main.replaceChildren(h("div", { class: "sheet" },
     h("div", {}, h("h1", {}, "New case"),
-      h("p", { class: "faint" }, "Nothing leaves this server. Scans must have the skull taken off and lie on one grid.")),
+      h("p", { class: "faint" }, "Nothing leaves this server. ", about.prepares
+        ? "Scans with the skull on, or on different grids, are registered and stripped first, which takes about a minute."
+        : "Scans must have the skull taken off and lie on one grid.")),
     told, zone,
     h("div", { class: "two" },
       h("section", { class: "card" }, h("h2", {}, "No scan at hand?"),
