@@ -1,0 +1,17 @@
+"""Broken files are read or refused, and nothing else; see `mutated.py` for a thousand more."""
+
+from __future__ import annotations
+
+import pytest
+
+from mutated import DOORS, stood
+
+FEW = range(12)
+ONCE_NOT_STOOD: dict[str, tuple[int, ...]] = {"dicom": (), "nifti": ()}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_broken_files_are_read_or_refused(door: str) -> None:
+    found = [stood(door, number) for number in (*FEW, *ONCE_NOT_STOOD[door])]
+    assert any(found)
+    assert not all(found)
