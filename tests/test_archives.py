@@ -83,6 +83,12 @@ def test_archives_in_the_64_bit_format_are_read(
     assert _unpack(archive, tmp_path) == ["a", "bb"]
 
 
+def test_a_name_may_be_empty(tmp_path: Path) -> None:
+    archive = _zip(tmp_path / "a.zip", {"a": 900, "bb": 20})
+    archive.write_bytes(archive.read_bytes().replace(b"bb", b"\0b"))  # a name ends where a 0 is
+    assert _unpack(archive, tmp_path) == ["a", ""]
+
+
 @given(st.data())
 def test_damage_is_told_in_words(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -175,7 +175,8 @@ def _numbers(end: bytes, signature: bytes, offset: int, size: int) -> list[int]:
 def _is_wanted(entry: zipfile.ZipInfo) -> bool:
     parts = PurePosixPath(entry.filename).parts
     hidden = any(part.startswith(".") and part != ".." for part in parts)
-    return not (entry.is_dir() or hidden or "__MACOSX" in parts)
+    folder = entry.filename.endswith("/")  # is_dir() cannot take an empty name
+    return not (folder or hidden or "__MACOSX" in parts)
 
 
 def _check_entry(entry: zipfile.ZipInfo, called: str) -> None:
