@@ -37,7 +37,6 @@ def main() -> int:
         last = now
 
     import minicube.cli.segment
-    import minicube.inference.quality
     from minicube.engines import load_model, open_engine, segment_volume
     from minicube.inference import Segmentation, shipped_model
     from minicube.inference.quality import quality_warnings

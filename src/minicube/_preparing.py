@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
@@ -66,30 +67,24 @@ def read(
         else:
             return case, None
     require("Preparing raw scans", "raw", "SimpleITK")
-    preparing()
-    prepared = _prepared(files, frugal=frugal)
-    if with_reference and files.reference is not None:
-        prepared = _with_reference(prepared, files, labels)
-    return prepared.case, prepared
-
-
-def _prepared(files: CaseFiles, *, frugal: bool) -> PreparedScan:
-    from minicube.preparation import prepare_scan
-    from minicube.scans import load_raw
-
     if frugal:
         raise InputError(
             f"{files.identity}: the scans are raw, and preparing them cannot be kept to a budget.",
             hint="leave out --memory, or prepare them with other software",
         )
-    return prepare_scan(load_raw(files))
+    preparing()
+    from minicube.preparation import prepare_scan
+    from minicube.scans import load_raw
+
+    prepared = prepare_scan(load_raw(files))
+    if with_reference and files.reference is not None:
+        prepared = _with_reference(prepared, files, labels)
+    return prepared.case, prepared
 
 
 def _with_reference(
     prepared: PreparedScan, files: CaseFiles, labels: LabelScheme | None
 ) -> PreparedScan:
-    from dataclasses import replace
-
     from minicube.scans import load_reference
 
     original = prepared.original
@@ -100,8 +95,6 @@ def _with_reference(
 
 def carried_back(result: Segmentation, prepared: PreparedScan) -> Segmentation:
     """What was found in prepared scans, on the grid of the series that it is drawn on."""
-    from dataclasses import replace
-
     added = [warning for warning in result.case.warnings if warning not in prepared.case.warnings]
     original = prepared.original
     return result.carried(

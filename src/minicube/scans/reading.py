@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from minicube._errors import InputError
+from minicube._errors import InputError, NotPrepared
 from minicube.scans._brain import brain_mask
 from minicube.scans._case_files import CaseFiles
 from minicube.scans._checks import ValueCheck, check_same_grid, check_skull_off
@@ -84,13 +84,15 @@ def load_reference(
     assert files.reference is not None
     scheme = scheme_of_reference(files, labels)
     found, own = read_labels(files.reference, scheme)
-    if not grid.ras_grid().matches(own.ras_grid()):
-        raise InputError(  # and no raw scan, whatever the grids of the scans are
-            f"{place} and {files.reference} lie on different grids.",
-            expected=f"{grid.in_words()} as {place}",
-            found=f"{own.in_words()} in {files.reference}",
+    try:
+        check_same_grid({place: grid, str(files.reference): own})
+    except NotPrepared as error:  # which the scans may well be
+        raise InputError(
+            error.problem,
+            expected=error.expected,
+            found=error.found,
             hint="bring the reference onto that grid, with nearest-neighbour interpolation",
-        )
+        ) from error
     return LabelMap(np.asfortranarray(own.to_ras(found.array)), scheme)
 
 

@@ -26,7 +26,7 @@ export function startView({ main, about }) {
   main.replaceChildren(h("div", { class: "sheet" },
     h("div", {}, h("h1", {}, "New case"),
       h("p", { class: "faint" }, "Nothing leaves this server. ", about.prepares
-        ? "Scans with the skull on, or on different grids, are registered and stripped first, which takes about a minute."
+        ? "Scans with the skull on, or on different grids, are registered and stripped first, which takes up to a minute or so."
         : "Scans must have the skull taken off and lie on one grid.")),
     told, zone,
     h("div", { class: "two" },
