@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,15 @@ from pydicom import Dataset, dcmread
 
 from minicube._errors import InputError
 from minicube.cli import main
-from minicube.dicom import Findings, open_study, write_report, write_segmentation, write_study
+from minicube.dicom import (
+    Findings,
+    MadeFrom,
+    made_from,
+    open_study,
+    write_report,
+    write_segmentation,
+    write_study,
+)
 from minicube.dicom.findings import NOT_CLINICAL
 from minicube.reporting.colours import COLOURS
 from minicube.scans import (
@@ -107,6 +116,27 @@ def test_the_same_findings_have_the_same_identifiers(tmp_path: Path) -> None:
     twice = [dcmread(_written(tmp_path, _findings(folder, case))[0]) for _ in range(2)]
     other = dcmread(_written(tmp_path, _findings(folder, case, _none(case, 2)))[0])
     assert twice[0].SOPInstanceUID == twice[1].SOPInstanceUID != other.SOPInstanceUID
+
+
+def test_a_segmentation_says_what_it_was_made_from(tmp_path: Path) -> None:
+    case, folder = tiny_case(), tiny_study(tmp_path / "s")
+    findings = _findings(folder, case)
+    seg, report = _written(tmp_path, findings)
+    assert made_from(seg) is None
+    said = MadeFrom("scans", "settings")
+    again, report = _written(tmp_path / "again", replace(findings, made_from=said))
+    assert made_from(again) == said
+    assert made_from(report) is None
+    assert dcmread(again).SOPInstanceUID == dcmread(seg).SOPInstanceUID
+
+    def digest() -> str:
+        with open_study(folder) as study:
+            return study.choose().digest
+
+    before = digest()
+    assert before == digest()
+    max((folder / "2_t2w").iterdir()).unlink()
+    assert before != digest()
 
 
 @pytest.mark.parametrize("kept", [(2,), ()])

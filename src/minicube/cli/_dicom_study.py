@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,9 @@ from minicube._errors import InputError
 from minicube.cli._segmenting import Target, refuse_existing
 
 if TYPE_CHECKING:
-    from minicube.dicom import Converted
+    from minicube.dicom import Converted, Study
 
-__all__ = ["GivenStudy", "given_study"]
+__all__ = ["GivenStudy", "converted", "given_study"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,11 @@ class GivenStudy:
         from minicube.scans import LabelScheme
 
         paths = self.study.write_objects(
-            self.target.out, LabelScheme(row["label_scheme"]), model=row["model"], colours=COLOURS
+            self.target.out,
+            LabelScheme(row["label_scheme"]),
+            model=row["model"],
+            colours=COLOURS,
+            settings=row["settings"],
         )
         return row | {"dicom": [str(path) for path in paths]}
 
@@ -65,10 +69,10 @@ def given_study(
     Raises:
         InputError: ``out`` is one file, or the study cannot be used as it is.
     """
-    from minicube.scans import Sequence, require_dicom
+    from minicube.scans import require_dicom
 
     require_dicom()
-    from minicube.dicom import OBJECTS, convert, open_study
+    from minicube.dicom import OBJECTS, open_study
 
     if out.is_file() or out.suffix in (".nii", ".gz", ".dcm"):
         raise InputError(
@@ -80,12 +84,30 @@ def given_study(
     if not overwrite:
         refuse_existing([out / name for name in ("seg.nii.gz", *OBJECTS, "scans/study.json")])
     with open_study(source) as study:
-        numbers = {Sequence(name): _number(text) for name, text in named.items()}
-        converted = convert(study, numbers, out / "scans")
-        out_file = out / "seg.nii.gz"
-        yield GivenStudy(
-            converted, Target(converted.case, out_file, report, probabilities, uncertainty)
+        given = converted(study, named, out)
+        target = replace(
+            given.target, report=report, probabilities=probabilities, uncertainty=uncertainty
         )
+        yield replace(given, target=target)
+
+
+def converted(study: Study, named: Mapping[str, Path], out: Path) -> GivenStudy:
+    """Choose the series of an open study, and write them as NIfTI into ``out/scans``.
+
+    Args:
+        study: Open.
+        named: Numbers of series that the user has chosen.
+        out: Folder of all results.
+
+    Raises:
+        InputError: The study cannot be used as it is.
+    """
+    from minicube.dicom import convert
+    from minicube.scans import Sequence
+
+    numbers = {Sequence(name): _number(text) for name, text in named.items()}
+    case = convert(study, numbers, out / "scans")
+    return GivenStudy(case, Target(case.case, out / "seg.nii.gz", None, None, None))
 
 
 def _number(text: Path) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
+from hashlib import sha256
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -229,6 +230,14 @@ class Work:
         for segmenter in segmenters:
             self._idle.put(segmenter)
 
+    @cached_property
+    def settings(self) -> str:
+        """A name for all but the scans that what is written depends on."""
+        from minicube.inference import settings_of
+
+        known = settings_of(self._models, self._request.options)
+        return sha256(repr(sorted(known.items())).encode()).hexdigest()[:32]
+
     def made_before(self, target: Target) -> dict[str, Any] | None:
         """The row of a case that needs not be segmented again."""
         from minicube.inference import made_before, origin_of_segmentation
@@ -292,6 +301,7 @@ class Work:
             "absent_sequences": [sequence.value for sequence in absent_from(present)],
             "not_determinable": [region.value for region in undeterminable(present)],
             "model": " + ".join(model.description.name for model in self._models),
+            "settings": self.settings,
             "seconds": made.seconds,
             "memory": None,
             "warnings": made.warnings,

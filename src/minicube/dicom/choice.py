@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import product
 from typing import Any, Final
 
@@ -43,6 +44,12 @@ class Assignment:
     def is_clear(self) -> bool:
         """Whether all four were found and nobody has to choose."""
         return not self.missing and not self.rivals
+
+    @property
+    def digest(self) -> str:
+        """A name for exactly the images that were chosen, each series for its sequence."""
+        chosen = sorted((s.value, row.series.digest) for s, row in self.chosen.items())
+        return sha256(repr(chosen).encode()).hexdigest()[:32]
 
     def is_certain(self, sequence: Sequence) -> bool:
         """Whether the series taken for a sequence has a clear score, and no other would do."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from minicube.dicom.findings import Findings
+from minicube.dicom.findings import Findings, MadeFrom
 from minicube.dicom.report import write_report
 from minicube.dicom.segmentation import write_segmentation
 from minicube.dicom.series import Series
@@ -27,10 +27,12 @@ class Converted:
     Args:
         case: Of these files.
         drawn_on: The series that the segmentation will refer to, T1 with contrast.
+        scans: A name for exactly the images that were chosen.
     """
 
     case: CaseFiles
     drawn_on: Series
+    scans: str
 
     def write_objects(
         self,
@@ -39,6 +41,7 @@ class Converted:
         *,
         model: str,
         colours: Mapping[Tissue, tuple[int, int, int]],
+        settings: str = "",
     ) -> tuple[Path, ...]:
         """Write :data:`OBJECTS` out of a label map, beside it.
 
@@ -47,6 +50,7 @@ class Converted:
             scheme: What its values mean.
             model: What found them, in words.
             colours: Of tissues, red, green, blue in 0–255.
+            settings: A name for all but the scans that the labels depend on, if there is one.
 
         Returns:
             The files written.
@@ -56,7 +60,14 @@ class Converted:
                 be written.
         """
         found, grid = read_labels(labels, scheme)
-        findings = Findings.on(self.drawn_on, found, grid, model=model, colours=colours)
+        findings = Findings.on(
+            self.drawn_on,
+            found,
+            grid,
+            model=model,
+            colours=colours,
+            made_from=MadeFrom(self.scans, settings),
+        )
         segmentation, report = (labels.with_name(name) for name in OBJECTS)
         write_report(findings, write_segmentation(findings, segmentation), report)
         return segmentation, report
@@ -75,4 +86,4 @@ def convert(study: Study, named: Mapping[Sequence, int], folder: Path) -> Conver
     """
     assignment = study.choose(named)
     case = write_case_files(study, assignment, folder)
-    return Converted(case, assignment.chosen[Sequence.T1C].series)
+    return Converted(case, assignment.chosen[Sequence.T1C].series, assignment.digest)

@@ -20,7 +20,7 @@ from minicube.dicom.series import Series
 from minicube.dicom.uids import uid_of
 from minicube.scans import NETWORK_SCHEME, Geometry, LabelMap, Region, Tissue, volumes_ml
 
-__all__ = ["CODES", "NOT_CLINICAL", "Findings"]
+__all__ = ["CODES", "NOT_CLINICAL", "Findings", "MadeFrom"]
 
 NOT_CLINICAL: Final = "NOT FOR CLINICAL USE"
 
@@ -45,6 +45,19 @@ _TYPE_2: Final = (
 )
 
 
+@dataclass(frozen=True)
+class MadeFrom:
+    """What labels were made from, as names that are the same for the same.
+
+    Args:
+        scans: All images that were looked at, each series for its sequence.
+        settings: Models and options; empty where nobody said.
+    """
+
+    scans: str
+    settings: str
+
+
 @dataclass(frozen=True, eq=False)
 class Findings:
     """Labels on the grid of a series.
@@ -55,12 +68,14 @@ class Findings:
         source: The series they are drawn on, T1 with contrast.
         model: What found them, in words.
         colours: Of tissues, red, green, blue in 0–255.
+        made_from: Scans and settings, where they are known.
     """
 
     labels: LabelMap
     source: Series
     model: str
     colours: Mapping[Tissue, tuple[int, int, int]]
+    made_from: MadeFrom | None = None
 
     @classmethod
     def on(
@@ -71,15 +86,17 @@ class Findings:
         *,
         model: str,
         colours: Mapping[Tissue, tuple[int, int, int]],
+        made_from: MadeFrom | None = None,
     ) -> Findings:
         """Bring labels from another file's order of axes to that of the series.
 
         Args:
-            source: As for the class, like ``model`` and ``colours``.
+            source: As for the class, like ``model``, ``colours`` and ``made_from``.
             labels: In the axis order of ``grid``, in any scheme without a cavity.
             grid: Their own; holds the same voxels as the series.
             model: See above.
             colours: See above.
+            made_from: See above.
 
         Raises:
             InputError: The grids differ, or the labels have a tissue that has no segment.
@@ -92,7 +109,7 @@ class Findings:
                 found=grid.in_words(),
             )
         array = own.from_ras(grid.to_ras(labels.to(NETWORK_SCHEME).array))
-        return cls(LabelMap(array, NETWORK_SCHEME), source, model, colours)
+        return cls(LabelMap(array, NETWORK_SCHEME), source, model, colours, made_from)
 
     @cached_property
     def source_headers(self) -> list[Dataset]:

@@ -7,6 +7,7 @@ with nothing in it: a segmentation must have a frame.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +16,13 @@ import numpy as np
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 
+from minicube._errors import InputError
 from minicube._files import replacing
 from minicube._version import __version__
-from minicube.dicom.findings import CODES, NOT_CLINICAL, Findings
-from minicube.dicom.frames import quietly
+from minicube.dicom.findings import CODES, NOT_CLINICAL, Findings, MadeFrom
+from minicube.dicom.frames import quietly, read_header
 
-__all__ = ["write_segmentation"]
+__all__ = ["made_from", "write_segmentation"]
 
 _SERIES_NUMBER: Final = 9001  # behind what a scanner counts
 
@@ -80,12 +82,26 @@ def write_segmentation(
     return segmentation
 
 
+def made_from(path: Path) -> MadeFrom | None:
+    """What a segmentation of ours says it was made from; None of any other object."""
+    try:
+        with quietly(path):
+            first = read_header(path).SegmentSequence[0]
+            (algorithm,) = first.SegmentationAlgorithmIdentificationSequence
+            parts = str(algorithm.AlgorithmParameters).split(",")
+            said = dict(part.split("=", 1) for part in parts)
+            return MadeFrom(said["scans"], said.get("settings", ""))
+    except InputError:
+        return None
+
+
 def _segments(findings: Findings) -> list[hd.seg.SegmentDescription]:
     algorithm = hd.AlgorithmIdentificationSequence(
         name=findings.model,
         family=codes.cid7162.ArtificialIntelligence,
         version=__version__,
         source="minicube",
+        parameters=_parameters(findings.made_from),
     )
     return [
         hd.seg.SegmentDescription(
@@ -102,6 +118,10 @@ def _segments(findings: Findings) -> list[hd.seg.SegmentDescription]:
         )
         for number, tissue in findings.labels.scheme.tissues.items()
     ]
+
+
+def _parameters(known: MadeFrom | None) -> dict[str, str] | None:
+    return None if known is None else {k: v for k, v in asdict(known).items() if v}
 
 
 def _measures(findings: Findings, spacing: tuple[float, ...]) -> hd.PixelMeasuresSequence:

@@ -18,7 +18,18 @@ from minicube.dicom.series import Series, read_series, read_volume
 from minicube.dicom.unpacking import unpacked
 from minicube.scans import CaseFiles, Layout, Sequence, write_volume
 
-__all__ = ["Study", "open_studies", "open_study", "write_case_files"]
+__all__ = [
+    "NotRecognised",
+    "Study",
+    "open_studies",
+    "open_study",
+    "require_clear",
+    "write_case_files",
+]
+
+
+class NotRecognised(InputError):
+    """A study in which not all sequences were recognised, or more than one series would do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +118,10 @@ def write_case_files(study: Study, assignment: Assignment, folder: Path) -> Case
         A case of these files.
 
     Raises:
-        InputError: Somebody has to choose first, a sequence is missing, or a file is damaged.
+        NotRecognised: Somebody has to choose first, or a sequence is missing.
+        InputError: A file is damaged.
     """
-    _check(study, assignment)
+    require_clear(study, assignment)
     paths = {}
     for sequence in Sequence:
         series = assignment.chosen[sequence].series
@@ -134,9 +146,14 @@ def _remark_on_files(unread: int) -> tuple[str, ...]:
     return (f"{files} of the study could not be read: `minicube dicom list` says which",)
 
 
-def _check(study: Study, assignment: Assignment) -> None:
+def require_clear(study: Study, assignment: Assignment) -> None:
+    """Go on only where each sequence has its series and nobody has to choose.
+
+    Raises:
+        NotRecognised: It is otherwise.
+    """
     if assignment.missing:
-        raise InputError(
+        raise NotRecognised(
             f"{study.identity}: not all sequences were recognised.",
             expected="T1, T1 with contrast, T2 and FLAIR",
             found=_in_words(assignment)
@@ -151,7 +168,7 @@ def _check(study: Study, assignment: Assignment) -> None:
             + ", ".join(str(one.series.number) for one in others)
             for s, others in assignment.rivals.items()
         )
-        raise InputError(
+        raise NotRecognised(
             f"{study.identity}: more than one series would do.",
             found=found,
             hint="name one by its number, as in --t1ce 5; `minicube dicom list` shows them",

@@ -11,7 +11,13 @@ from minicube.inference.cohort import (
 )
 from minicube.inference.memory import MemoryPlan, Needs, plan_ahead
 from minicube.inference.postprocess import PostProcessing, postprocess
-from minicube.inference.resume import Made, keep_made, made_before, origin_of_segmentation
+from minicube.inference.resume import (
+    Made,
+    keep_made,
+    made_before,
+    origin_of_segmentation,
+    settings_of,
+)
 from minicube.inference.segment import Limits, Refinements, Segmenter, segment, shipped_model
 from minicube.inference.segmentation import DEFAULT_SCHEME, Segmentation, probability_files
 
@@ -38,6 +44,7 @@ __all__ = [
     "postprocess",
     "probability_files",
     "segment",
+    "settings_of",
     "shipped_model",
     "write_volumes",
 ]

@@ -17,7 +17,7 @@ from minicube.scans import CaseFiles
 from minicube.scans.nifti import sidecar_of
 from minicube.volumes import Origin, origin_of
 
-__all__ = ["Made", "keep_made", "made_before", "origin_of_segmentation"]
+__all__ = ["Made", "keep_made", "made_before", "origin_of_segmentation", "settings_of"]
 
 
 class Made(BaseModel):
@@ -55,12 +55,24 @@ def origin_of_segmentation(
     Raises:
         InputError: A file cannot be read.
     """
-    descriptions = [model.description for model in models]
     scans = replace(files, reference=None)
+    denoise = models[0].description.denoise
     return {
-        **origin_of(scans, labels=None, denoise=descriptions[0].denoise),
+        **origin_of(scans, labels=None, denoise=denoise),
+        **settings_of(models, options),
+    }
+
+
+def settings_of(models: Sequence[Model], options: Mapping[str, str]) -> dict[str, str]:
+    """All but the scans that a segmentation depends on.
+
+    Args:
+        models: As for :func:`origin_of_segmentation`, like ``options``.
+        options: See above.
+    """
+    return {
         **options,
-        "models": " ".join(_digest(each.model_dump_json()) for each in descriptions),
+        "models": " ".join(_digest(each.description.model_dump_json()) for each in models),
         "minicube": __version__,
     }
 
