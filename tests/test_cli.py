@@ -17,7 +17,11 @@ from minicube.cli.data import LayoutName
 from minicube.scans import LabelScheme, Layout, stated_scheme
 from small_cases import write_small_dataset
 
-GROUPS = {"data": ("list", "convert"), "dicom": ("list", "write")}
+GROUPS = {
+    "data": ("list", "convert"),
+    "dicom": ("list", "write"),
+    "pacs": ("pull", "push", "watch"),
+}
 WORDS: list[tuple[str, ...]] = [(verb,) for verb in VERBS if verb not in GROUPS]
 WORDS += [(group, verb) for group, verbs in GROUPS.items() for verb in verbs]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from minicube._errors import InputError
 
-__all__ = ["locked", "read_json", "replacing", "write_json", "write_text"]
+__all__ = ["filling", "locked", "read_json", "replacing", "write_json", "write_text"]
 
 
 @contextlib.contextmanager
@@ -49,6 +50,38 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
             raise _cannot_write(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def filling(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``folder`` that takes its place when the block succeeds.
+
+    Args:
+        folder: To be made; may be there as long as nothing is in it.
+
+    Raises:
+        InputError: There is something in it, or the place cannot be written to.
+    """
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(
+                f"{folder} already exists.", hint="choose a folder that is new, or empty"
+            )
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    try:
+        yield temporary
+        try:
+            if folder.exists():
+                folder.rmdir()
+            _give_usual_permissions(temporary, 0o777)
+            temporary.rename(folder)
+        except OSError as error:
+            raise _cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -102,12 +135,12 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path} is not a readable JSON file.", found=str(error)) from error
 
 
-def _give_usual_permissions(path: Path) -> None:
+def _give_usual_permissions(path: Path, most: int = 0o666) -> None:
     """Undo mkstemp's owner-only mode: an output is an ordinary file."""
     if os.name == "posix":
         mask = os.umask(0)
         os.umask(mask)
-        path.chmod(0o666 & ~mask)
+        path.chmod(most & ~mask)
 
 
 def _cannot_write(path: Path, error: OSError) -> InputError:

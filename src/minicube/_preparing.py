@@ -7,7 +7,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
-from minicube._errors import InputError, NotPrepared, require
+from minicube._errors import NotPrepared, require
 
 if TYPE_CHECKING:
     from minicube.inference import Segmentation
@@ -57,7 +57,7 @@ def read(
             if prepare == "never":
                 raise
             if not can_prepare():
-                raise InputError(
+                raise NotPrepared(
                     error.problem,
                     expected=error.expected,
                     found=error.found,
@@ -68,7 +68,7 @@ def read(
             return case, None
     require("Preparing raw scans", "raw", "SimpleITK")
     if frugal:
-        raise InputError(
+        raise NotPrepared(
             f"{files.identity}: the scans are raw, and preparing them cannot be kept to a budget.",
             hint="leave out --memory, or prepare them with other software",
         )

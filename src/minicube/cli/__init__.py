@@ -26,6 +26,7 @@ __all__ = ["VERBS", "app", "main"]
 VERBS: Final = {
     "data": "See what a folder of scans holds; convert it.",
     "dicom": "See what a DICOM study holds; write one.",
+    "pacs": "Fetch studies from an archive, store objects in it, watch it.",
     "phantom": "Make phantoms: real anatomy, made-up tumours, no patient.",
     "simulate": "Simulate cases: made-up heads, tumours from your own files.",
     "train": "Train a network on labelled cases.",

@@ -1,0 +1,372 @@
+"""Archives that behave badly, over real sockets; what is said, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("highdicom", reason="archives need the extra 'pacs'")
+pytest.importorskip("pynetdicom", reason="archives need the extra 'pacs'")
+
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom import Dataset, dcmread
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    MRImageStorage,
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+)
+
+from minicube._errors import InputError
+from minicube.pacs import (
+    Access,
+    IntakeLimits,
+    Pace,
+    Pulled,
+    Segmenting,
+    Sent,
+    open_archive,
+    pull,
+    push,
+    watching,
+)
+from minicube.pacs.archive import Broken
+from minicube.pacs.multipart import boundary_of, parts
+from minicube.pacs.record import Entry, Record, State
+from small_dicom import tiny_study
+
+BOUNDARY = b"between"
+
+
+def message(*contents: bytes) -> bytes:
+    pieces = [
+        b"--" + BOUNDARY + b"\r\nContent-Type: application/dicom\r\n\r\n" + content + b"\r\n"
+        for content in contents
+    ]
+    return b"".join(pieces) + b"--" + BOUNDARY + b"--\r\n"
+
+
+@given(st.lists(st.binary(max_size=60), max_size=4), st.integers(1, 50))
+def test_parts_are_read_whole_however_they_come(contents: list[bytes], size: int) -> None:
+    whole = b"a preamble\r\n" * (size % 2) + message(*contents)
+    chunks = [whole[start : start + size] for start in range(0, len(whole), size)]
+    assert [b"".join(part) for part in parts(chunks, BOUNDARY)] == contents
+    if contents:
+        half = parts(chunks[: len(chunks) // 2], BOUNDARY)
+        with pytest.raises(Broken):
+            deque(map(list, half))
+
+
+def test_a_boundary_is_found_in_any_spelling() -> None:
+    assert boundary_of('multipart/related; type="application/dicom"; boundary="a b"') == b"a b"
+    assert boundary_of("Multipart/Related; Boundary=x") == b"x"
+    assert boundary_of("application/dicom; boundary=x") is None
+
+
+@contextmanager
+def web(answers: dict[str, Any]) -> Iterator[str]:
+    """An archive that answers paths that end so with JSON, or with objects and a byte count."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path, _, query = self.path.partition("?")
+            found = next(value for end, value in answers.items() if path.endswith(end))
+            if found == "nothing at all":
+                return
+            if isinstance(found, bytes):
+                self._send(f'multipart/related; boundary="{BOUNDARY.decode()}"', found)
+            else:
+                first = "offset=0" in query or "limit=1" in query
+                self._send("application/dicom+json", json.dumps(found if first else []).encode())
+
+        def _send(self, kind: str, content: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.end_headers()
+            try:
+                self.wfile.write(content)
+            except OSError:  # enough was said
+                self.close_connection = True
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/dicom-web"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tiny_study(tmp_path_factory.mktemp("study"))
+    return sorted((folder / "1_t1n").iterdir())[:3]
+
+
+def listed(paths: list[Path], **of_series: Any) -> dict[str, Any]:
+    """What an archive says of a study of these files in one series."""
+    first = dcmread(paths[0])
+    named = {"0020000E": {"Value": [first.SeriesInstanceUID]}, "00080060": {"Value": ["MR"]}}
+    instances = [dcmread(path).SOPInstanceUID for path in paths]
+    return {
+        "/instances": [{"00080018": {"Value": [uid]}} for uid in instances],
+        f"{first.StudyInstanceUID}/series": [named | of_series],
+        "/studies": [{"0020000D": {"Value": [first.StudyInstanceUID]}}],
+    }
+
+
+def fetched(
+    answers: dict[str, Any], study: str, folder: Path, limits: IntakeLimits | None = None
+) -> Pulled:
+    with web(answers) as address, open_archive(address, Access(timeout=1)) as archive:
+        return pull(archive, study, folder / "p", limits=limits)
+
+
+def of_another(path: Path, tmp_path: Path) -> bytes:
+    ds = dcmread(path)
+    ds.StudyInstanceUID = "1.2.3.4"
+    other = tmp_path / "other.dcm"
+    ds.save_as(other)
+    return other.read_bytes()
+
+
+def test_only_what_was_announced_is_kept(series: list[Path], tmp_path: Path) -> None:
+    study = str(dcmread(series[0]).StudyInstanceUID)
+    sent = message(*(path.read_bytes() for path in (series[0], series[2], series[1], series[0])))
+    answers = listed(series[:2]) | {"": sent}
+    assert fetched(answers, study, tmp_path) == Pulled(1, 2, 2)
+    names = sorted(path.name for path in (tmp_path / "p").iterdir())
+    assert len(names) == 2
+    assert all(len(name) == len("000001.dcm") and name.endswith(".dcm") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("less", "did not send the whole study"),
+        ("another", "of another study"),
+        ("cut", "in the middle"),
+        ("large", "more than is taken"),
+        ("many", "more than is taken"),
+        ("rubbish", "no whole DICOM object"),
+        ("json", "no DICOM object"),
+        ("nothing", "stopped answering|broke off"),
+        ("no identifier", "identifier that is none"),
+        ("no json", "no DICOMweb"),
+    ],
+)
+def test_a_bad_archive_is_refused_and_leaves_nothing(
+    series: list[Path], tmp_path: Path, what: str, said: str
+) -> None:
+    study = str(dcmread(series[0]).StudyInstanceUID)
+    data = [path.read_bytes() for path in series]
+    listing, limits = listed(series), IntakeLimits(20_000, 40_000)
+    sent: Any = message(*data)
+    if what == "less":
+        sent = message(*data[:2])
+    elif what == "another":
+        sent = message(of_another(series[0], tmp_path), *data[1:])
+    elif what == "cut":
+        sent = sent[: len(sent) // 2]
+    elif what == "large":
+        sent = message(data[0] + bytes(30_000))
+    elif what == "many":
+        sent = message(*data, *[data[0]] * 100)
+    elif what == "rubbish":
+        sent = message(data[0][:400], *data[1:])
+    elif what == "json":
+        sent = []
+    elif what == "nothing":
+        sent = "nothing at all"
+    elif what == "no identifier":
+        listing = listed(series, **{"0020000E": {"Value": ["../../etc/passwd"]}})
+    elif what == "no json":
+        listing = {f"{study}/series": b"<html>"}
+    before = set(tmp_path.iterdir()) | {tmp_path / "other.dcm"}
+    with pytest.raises(InputError, match=said) as refused:
+        fetched(listing | {"": sent}, study, tmp_path, limits)
+    assert set(tmp_path.iterdir()) <= before
+    assert "minicube" not in str(refused.value)  # the patient's name in these files
+
+
+def test_a_study_that_cannot_be_looked_at_does_not_keep_a_watch_from_others(
+    tmp_path: Path,
+) -> None:
+    studies = [{"0020000D": {"Value": [uid]}} for uid in ("1.1", "no identifier", "1.2", "1.3")]
+    ct = [{"0020000E": {"Value": ["1.4"]}, "00080060": {"Value": ["CT"]}}]
+    mr = [{"0020000E": {"Value": ["1.5"]}, "00080060": {"Value": ["MR"]}}]
+    answers = {"1.1/series": b"<html>", "1.2/series": ct, "1.3/series": mr}
+    answers |= {"/studies": studies, "/instances": [{"00080018": {"Value": ["1.6"]}}]}
+    told: list[str] = []
+    with (
+        web(answers) as address,
+        open_archive(address, Access(timeout=5)) as archive,
+        watching(archive, tmp_path, Segmenting("", lambda *_: None), Pace(), told.append) as watch,
+    ):
+        assert watch.look()
+        assert watch.look()
+    assert len(told) == 2  # and once only
+    assert "(1.1): cannot be looked at" in told[0]
+    assert "(1.3): is new, 1 MR images so far" in told[1]
+
+
+@contextmanager
+def peer(series: list[Path], sent: list[Dataset], what: str) -> Iterator[str]:
+    """A DIMSE archive that announces a series and sends something else with C-GET."""
+
+    quiet = threading.Event()
+
+    def find(event: Any) -> Iterator[tuple[int, Dataset | None]]:
+        for path in series if event.identifier.QueryRetrieveLevel == "IMAGE" else series[:1]:
+            ds, row = dcmread(path), Dataset()
+            row.SeriesInstanceUID, row.SOPInstanceUID = ds.SeriesInstanceUID, ds.SOPInstanceUID
+            row.Modality = "MR"
+            yield 0xFF00, row
+
+    def get(event: Any) -> Iterator[Any]:
+        yield len(sent)
+        for ds in sent:
+            if what == "dropped":
+                event.assoc.abort()
+                return
+            if what == "silent":  # in the middle of a message
+                event.assoc.dul.socket.socket.sendall(b"\x04\0\0\0\x40\0 and no more")
+                quiet.wait(60)
+                return
+            yield 0xFF00, ds
+
+    stored: list[str] = []
+
+    def store(event: Any) -> int:
+        stored.append(event.request.AffectedSOPInstanceUID)
+        if what == "always dropped" or (what == "dropped" and len(stored) == 2):
+            event.assoc.abort()
+        return 0
+
+    entity = AE(ae_title="BAD")
+    entity.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
+    entity.add_supported_context(StudyRootQueryRetrieveInformationModelGet)
+    entity.add_supported_context(MRImageStorage, scu_role=True, scp_role=True)
+    handlers: list[Any] = [(evt.EVT_C_FIND, find), (evt.EVT_C_GET, get)]
+    handlers.append((evt.EVT_C_STORE, store))
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    assert server is not None
+    try:
+        yield f"BAD@127.0.0.1:{server.server_address[1]}"
+    finally:
+        quiet.set()
+        server.shutdown()
+        entity.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("whole", ""),
+        ("less", "did not send the whole study"),
+        ("another", "of another study"),
+        ("large", "more than is taken"),
+        ("dropped", "stopped answering"),
+        ("silent", "stopped answering"),
+    ],
+)
+def test_a_bad_peer_is_refused_and_leaves_nothing(
+    series: list[Path], tmp_path: Path, what: str, said: str
+) -> None:
+    study = str(dcmread(series[0]).StudyInstanceUID)
+    sent: list[Dataset] = [dcmread(path) for path in series]
+    if what == "less":
+        del sent[1]
+    elif what == "another":
+        sent[1].StudyInstanceUID = "1.2.3.4"
+    elif what == "large":
+        sent[1].PixelData = bytes(60_000)
+    limits = IntakeLimits(20_000, 40_000)
+    with (
+        peer(series, sent, what) as name,
+        open_archive(name, Access(timeout=4)) as archive,
+    ):
+        if not said:
+            assert pull(archive, study, tmp_path / "p", limits=limits) == Pulled(1, 3, 0)
+            return
+        with pytest.raises(InputError, match=said):
+            pull(archive, study, tmp_path / "p", limits=limits)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_breaks_off_is_gone_on_with_once(series: list[Path]) -> None:
+    for what in ("dropped", "always dropped"):
+        with peer(series, [], what) as name, open_archive(name, Access(timeout=4)) as archive:
+            told: list[Sent] = []
+            if what == "dropped":
+                assert push(archive, series, told.append) == 3
+            else:
+                with pytest.raises(Broken, match="broke off"):
+                    push(archive, series, told.append)
+        assert [sent.path for sent in told] == (series if what == "dropped" else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "access", "said"),
+    [
+        ("https://user:secret@pacs/dicom-web", Access(), "does not belong"),
+        ("ftp://pacs/", Access(), "address cannot be used"),
+        ("https://pacs:port/", Access(), "address cannot be used"),
+        ("pacs", Access(), "names no archive"),
+        ("PACS@host", Access(), "names no archive"),
+        ("PACS@host:99999", Access(), "is no port"),
+        ("PACS@host:104", Access(title="A TITLE THAT IS TOO LONG"), "no application entity title"),
+        ("PACS@host:104", Access(listen="here"), "no place to listen"),
+        ("PACS@host:104", Access(secret="file"), "--auth means nothing"),
+        ("https://pacs/", Access(listen="104"), "--listen means nothing"),
+        ("https://pacs/", Access(secret="env:NO_SUCH_NAME"), "no environment variable"),
+        ("https://pacs/", Access(secret="me:secret"), "does not exist"),
+        ("https://pacs/", Access(authority=Path(__file__)), "cannot be read as certificates"),
+    ],
+)
+def test_what_names_no_archive_is_refused(name: str, access: Access, said: str) -> None:
+    with pytest.raises(InputError, match=said) as refused, open_archive(name, access):
+        pass
+    assert "secret" not in str(refused.value)
+
+
+def test_credentials_come_from_a_file_or_a_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, series: list[Path]
+) -> None:
+    (tmp_path / "empty").write_text("no colon\n")
+    with (
+        pytest.raises(InputError, match="holds no credentials"),
+        open_archive("https://pacs/", Access(secret=str(tmp_path / "empty"))),
+    ):
+        pass
+    monkeypatch.setenv("A_TOKEN", "Bearer abc")
+    with web(listed(series)) as address, open_archive(address, Access(secret="env:A_TOKEN")) as a:
+        a.echo()
+
+
+def test_a_record_outlasts_its_process_and_no_other_file_is_one(tmp_path: Path) -> None:
+    entry = Entry("1.2.3", "series", State.FAILED, 12.5, 2, "made", "stored", "a sentence")
+    record = Record(tmp_path / "r")
+    record.put(entry)
+    record.close()
+    record = Record(tmp_path / "r")
+    assert record.get("1.2.3") == entry
+    assert record.get("1.2") is None
+    record.close()
+    (tmp_path / "x").write_text("no database" * 100)
+    with pytest.raises(InputError, match="no record of studies"):
+        Record(tmp_path / "x")
