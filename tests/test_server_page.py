@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from minicube.scans import LabelScheme, Layout, write_case
@@ -19,7 +23,8 @@ CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 
 WEBGL = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]
-PATIENCE = 120_000  # milliseconds: drawing is done by the processor here
+REAL = Path(__file__).parents[2] / "shared" / "data" / "real" / "brats21_01476"
+PATIENCE = 300_000  # milliseconds: drawing is done by the processor here
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +83,47 @@ def test_a_case_is_drawn_corrected_and_stays_here(
     assert not faults
     here = f"http://127.0.0.1:{server.port}/"
     assert all(address.startswith((here, "blob:", "data:")) for address in asked)
+
+
+@pytest.mark.parametrize("scans", ["made up", "real"])
+def test_a_dropped_case_gives_the_labels_of_the_command_line(
+    server: Process, page: Any, tmp_path: Path, scans: str
+) -> None:
+    folder = _made_up_or_real(scans, tmp_path)
+    page.goto(f"http://127.0.0.1:{server.port}/")
+    _drop(page, folder)
+    page.get_by_text("All four sequences are there.").wait_for()
+    page.get_by_role("button", name="Segment").click()
+    page.wait_for_selector("canvas[data-ready=yes]")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Labels found").click()
+    own = tmp_path / "own.nii.gz"
+    command = [sys.executable, "-m", "minicube", "segment", str(folder), "-o", str(own)]
+    subprocess.run(command, check=True, capture_output=True)
+    given = shutil.copy(download.value.path(), tmp_path / "given.nii.gz")
+    ours, theirs = nib.load(own), nib.load(given)
+    assert np.array_equal(theirs.affine, ours.affine)
+    assert np.asanyarray(ours.dataobj).any()
+    assert np.array_equal(np.asanyarray(theirs.dataobj), np.asanyarray(ours.dataobj))
+
+
+def _made_up_or_real(scans: str, into: Path) -> Path:
+    if scans == "made up":
+        write_case(small_case(5), into, Layout.BRATS2023, LabelScheme.BRATS2023)
+        return into / "small-005"
+    if not REAL.is_dir():
+        pytest.skip("scans (../shared/data) not present")
+    return REAL
+
+
+def _drop(page: Any, folder: Path) -> None:
+    """Drops a folder on the page as a file manager would."""
+    box = page.get_by_text("Drop the scans of one case here").bounding_box()
+    place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
+    session = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "data": data, **place})
 
 
 def test_a_study_is_taken_as_a_folder(server: Process, page: Any, tmp_path: Path) -> None:
