@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from minicube._errors import InputError
@@ -58,6 +60,24 @@ def started(client: TestClient, folder: Path) -> str:
     given = {"roles": roles, "reference_labels": "brats2021"}
     client.post(f"/api/jobs/{job['id']}/start", json=given).raise_for_status()
     return str(job["id"])
+
+
+def test_a_reference_that_says_no_scheme_is_asked_about(tmp_path: Path, case_folder: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    for path in case_folder.glob("*.nii.gz"):
+        image = nib.load(path)
+        nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj), image.affine), plain / path.name)
+    with serving(tmp_path / "data") as client:
+        job = recognised(client, plain)
+        roles = {one["key"]: one["role"] for one in job["series"]}
+        assert "reference" in roles.values()
+        refused = client.post(f"/api/jobs/{job['id']}/start", json={"roles": roles})
+        assert refused.status_code == 422
+        assert "what its numbers mean" in refused.json()["problem"]
+        given = {"roles": roles, "reference_labels": "brats2021"}
+        again = client.post(f"/api/jobs/{job['id']}/start", json=given)
+        assert again.status_code == 202  # nothing was lost
 
 
 def test_a_case_goes_all_the_way(

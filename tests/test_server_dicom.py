@@ -187,14 +187,14 @@ def test_what_makes_no_case_is_told_before_anything_begins(
         (usual | {"1": Role.REFERENCE}, "is no reference"),
     ):
         with pytest.raises(Refused, match=said):
-            confirmed(list(series.values()), roles)
+            confirmed(list(series.values()), roles, None, tmp_path)
     moved = {**series, "2": gap.model_copy(update={"key": "2", "dicom": series["3"].dicom})}
     roles = usual | {"2": Role.T2W}
     monkeypatch.setattr(confirmation, "can_prepare", lambda: True)
-    assert set(confirmed(list(moved.values()), roles).series) == set(roles.values())
+    assert set(confirmed(list(moved.values()), roles, None, tmp_path).series) == set(roles.values())
     monkeypatch.setattr(confirmation, "can_prepare", lambda: False)
     with pytest.raises(Refused, match="different grids"):
-        confirmed(list(moved.values()), roles)
+        confirmed(list(moved.values()), roles, None, tmp_path)
 
 
 def test_what_is_no_study_is_refused(client: TestClient, tmp_path: Path) -> None:

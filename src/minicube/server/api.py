@@ -201,8 +201,8 @@ async def recognise_uploads(here: Here, who: Who, identity: Identity) -> Job:
 def start(here: Here, who: Who, identity: Identity, given: Start) -> Job:
     """Confirm which volume is what, and queue the job."""
     with here.store.changing(identity, State.RECOGNISED) as job:
-        job.request = confirmed(job.series, given.roles)
-        job.request.reference_scheme = given.reference_labels
+        uploads = here.folder(job).uploads
+        job.request = confirmed(job.series, given.roles, given.reference_labels, uploads)
         job.request.memory = here.settings.memory
         job.state = State.QUEUED
     here.store.note(who, "started", identity)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from minicube._errors import InputError
 from minicube._preparing import can_prepare
-from minicube.scans import Sequence, check_enough
+from minicube.scans import LabelScheme, Sequence, check_enough, stated_scheme
 from minicube.server.jobs import Request, Role, Series
 from minicube.server.refusals import Refused
 
@@ -16,15 +17,19 @@ __all__ = ["confirmed"]
 _BE_CLEAR: Final = "upload one of them to this job, or say which file it is"
 
 
-def confirmed(series: list[Series], roles: Mapping[str, Role]) -> Request:
+def confirmed(
+    series: list[Series], roles: Mapping[str, Role], scheme: LabelScheme | None, uploads: Path
+) -> Request:
     """Return what is to be segmented.
 
     Args:
         series: That were recognised.
         roles: Key of a series to its role; the rest is left out.
+        scheme: What the values of the reference mean; None where its file says it.
+        uploads: The folder that the files lie in.
 
     Raises:
-        Refused: The roles make no case.
+        Refused: The roles make no case, or nothing says what the reference means.
     """
     by_key = {one.key: one for one in series}
     chosen: dict[Role, Series] = {}
@@ -38,10 +43,27 @@ def confirmed(series: list[Series], roles: Mapping[str, Role]) -> Request:
         _check_study(chosen)
     else:
         _check_files(chosen)
+    if scheme is None and Role.REFERENCE in chosen:
+        _check_stated(uploads / chosen[Role.REFERENCE].stored)
     return Request(
+        reference_scheme=scheme,
         files={role: one.stored for role, one in chosen.items() if one.dicom is None},
         series={role: one.stored for role, one in chosen.items() if one.dicom is not None},
     )
+
+
+def _check_stated(reference: Path) -> None:
+    try:
+        stated = stated_scheme(reference)
+    except InputError as error:
+        raise Refused(422, error.problem, found=error.found, hint=error.hint) from error
+    if stated is None:
+        raise Refused(
+            422,
+            "Nothing in the reference says what its numbers mean.",
+            hint=f"choose one of {', '.join(LabelScheme)}; the same number is oedema in one data "
+            "set and enhancing tumour in another",
+        )
 
 
 def _check_files(chosen: Mapping[Role, Series]) -> None:
