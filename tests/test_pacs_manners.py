@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -72,28 +75,50 @@ def test_a_boundary_is_found_in_any_spelling() -> None:
     assert boundary_of("application/dicom; boundary=x") is None
 
 
+@dataclass(frozen=True)
+class Reply:
+    """An answer of an archive, as it is sent."""
+
+    content: bytes = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    endless: bool = False
+
+
 @contextmanager
-def web(answers: dict[str, Any]) -> Iterator[str]:
-    """An archive that answers paths that end so with JSON, or with objects and a byte count."""
+def web(answers: dict[str, Any], heard: list[str] | None = None) -> Iterator[str]:
+    """An archive that answers paths that end so with JSON, with objects, or with a reply."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if heard is not None:
+                heard.append(self.headers["Authorization"])
             path, _, query = self.path.partition("?")
             found = next(value for end, value in answers.items() if path.endswith(end))
             if found == "nothing at all":
                 return
-            if isinstance(found, bytes):
-                self._send(f'multipart/related; boundary="{BOUNDARY.decode()}"', found)
-            else:
+            if isinstance(found, list):
                 first = "offset=0" in query or "limit=1" in query
-                self._send("application/dicom+json", json.dumps(found if first else []).encode())
+                content = json.dumps(found if first else []).encode()
+                found = Reply(content, headers={"Content-Type": "application/dicom+json"})
+            elif isinstance(found, bytes):
+                kind = f'multipart/related; boundary="{BOUNDARY.decode()}"'
+                found = Reply(found, headers={"Content-Type": kind})
+            self._send(found)
 
-        def _send(self, kind: str, content: bytes) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", kind)
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self._send(answers["POST"])
+
+        def _send(self, reply: Reply) -> None:
+            self.send_response(reply.status)
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             try:
-                self.wfile.write(content)
+                self.wfile.write(reply.content)
+                while reply.endless:
+                    self.wfile.write(bytes(1 << 16))
             except OSError:  # enough was said
                 self.close_connection = True
 
@@ -166,7 +191,12 @@ def test_only_what_was_announced_is_kept(series: list[Path], tmp_path: Path) -> 
         ("json", "no DICOM object"),
         ("nothing", "stopped answering|broke off"),
         ("no identifier", "identifier that is none"),
+        ("points", "identifier that is none"),
         ("no json", "no DICOMweb"),
+        ("no beginning", "parts do not begin"),
+        ("packed", "packs its answers"),
+        ("elsewhere", "says that it is elsewhere"),
+        ("password", "does not let us in"),
     ],
 )
 def test_a_bad_archive_is_refused_and_leaves_nothing(
@@ -194,6 +224,18 @@ def test_a_bad_archive_is_refused_and_leaves_nothing(
         sent = "nothing at all"
     elif what == "no identifier":
         listing = listed(series, **{"0020000E": {"Value": ["../../etc/passwd"]}})
+    elif what == "points":
+        listing = listed(series, **{"0020000E": {"Value": [".."]}})
+    elif what == "no beginning":
+        kind = {"Content-Type": f"multipart/related; boundary={BOUNDARY.decode()}"}
+        sent = Reply(headers=kind, endless=True)
+    elif what == "packed":
+        packed = {"Content-Encoding": "gzip", "Content-Type": "application/dicom"}
+        sent = Reply(gzip.compress(bytes(1 << 20)), headers=packed)
+    elif what == "elsewhere":
+        sent = Reply(status=302, headers={"Location": "/dicom-web/studies"})
+    elif what == "password":
+        sent = Reply(b"for minicube alone", status=401)
     elif what == "no json":
         listing = {f"{study}/series": b"<html>"}
     before = set(tmp_path.iterdir()) | {tmp_path / "other.dcm"}
@@ -201,6 +243,40 @@ def test_a_bad_archive_is_refused_and_leaves_nothing(
         fetched(listing | {"": sent}, study, tmp_path, limits)
     assert set(tmp_path.iterdir()) <= before
     assert "minicube" not in str(refused.value)  # the patient's name in these files
+
+
+STORED = {"00081199": {"vr": "SQ", "Value": [{"00081155": {"vr": "UI", "Value": ["1.2"]}}]}}
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (Reply(json.dumps(STORED).encode()), ""),
+        (Reply(json.dumps(STORED | {"00081198": {"Value": [{}]}}).encode()), "does not say why"),
+        (Reply(b"{}", 409), "HTTP status 409"),
+        (Reply(b"<html>log in, please", 200), "no DICOMweb"),
+        (Reply(b"{}", 200), "no DICOMweb"),
+        (Reply(b'{"00081198": [3], "00081199": 4}', 200), "no DICOMweb"),
+        (Reply(b"", 302, {"Location": "/"}), "elsewhere"),
+    ],
+)
+def test_only_what_an_archive_says_it_stored_counts_as_stored(
+    series: list[Path], reply: Reply, said: str
+) -> None:
+    with web({"POST": reply}) as address, open_archive(address, Access(timeout=5)) as archive:
+        if not said:
+            assert push(archive, series[:1]) == 1
+            return
+        with pytest.raises(InputError, match=said):
+            push(archive, series[:1])
+
+
+def test_a_modality_that_is_none_is_not_printed(series: list[Path], tmp_path: Path) -> None:
+    listing = listed(series, **{"00080060": {"Value": ["\x1b[2J of minicube"]}})
+    study = str(dcmread(series[0]).StudyInstanceUID)
+    with pytest.raises(InputError, match="No series of this study is MR") as refused:
+        fetched(listing, study, tmp_path)
+    assert refused.value.found == "?"
 
 
 def test_a_study_that_cannot_be_looked_at_does_not_keep_a_watch_from_others(
@@ -347,15 +423,21 @@ def test_what_names_no_archive_is_refused(name: str, access: Access, said: str) 
 def test_credentials_come_from_a_file_or_a_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, series: list[Path]
 ) -> None:
-    (tmp_path / "empty").write_text("no colon\n")
-    with (
-        pytest.raises(InputError, match="holds no credentials"),
-        open_archive("https://pacs/", Access(secret=str(tmp_path / "empty"))),
-    ):
-        pass
+    for text in ("no colon\n", "Bearer abc\nX-Other: header", "Bearer \u00e4", "me:\nsecret"):
+        (tmp_path / "none").write_text(text)
+        with (
+            pytest.raises(InputError, match="holds no credentials"),
+            open_archive("https://pacs/", Access(secret=str(tmp_path / "none"))),
+        ):
+            pass
     monkeypatch.setenv("A_TOKEN", "Bearer abc")
-    with web(listed(series)) as address, open_archive(address, Access(secret="env:A_TOKEN")) as a:
-        a.echo()
+    (tmp_path / "password").write_text("me:a: secret\n")
+    heard: list[str] = []
+    with web(listed(series), heard) as address:
+        for secret in ("env:A_TOKEN", str(tmp_path / "password")):
+            with open_archive(address, Access(secret=secret)) as archive:
+                archive.echo()
+    assert heard == ["Bearer abc", f"Basic {base64.b64encode(b'me:a: secret').decode()}"]
 
 
 def test_a_record_outlasts_its_process_and_no_other_file_is_one(tmp_path: Path) -> None:

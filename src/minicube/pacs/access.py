@@ -145,10 +145,10 @@ def _authorization(secret: str | None) -> str | tuple[str, str] | None:
     if secret is None:
         return None
     text = _secret(secret).strip()
-    if text.startswith(_BEARER):
+    if text.startswith(_BEARER) and text.isascii() and text.isprintable():
         return text
     user, colon, password = text.partition(":")
-    if not colon or "\n" in text:
+    if not colon or not text.isprintable():  # which a second line is not
         raise InputError(
             "What --auth names holds no credentials.",
             expected="one line: user:password, or Bearer and a token",

@@ -22,13 +22,16 @@ __all__ = [
     "SeriesEntry",
     "Unreachable",
     "is_uid",
+    "modality_in",
     "uid_in",
 ]
 
 MOST_ANSWERS: Final = 200_000
 """Answers to one question; an archive that gives more is not listened to."""
 
-_UID: Final = re.compile(r"[0-9.]{1,64}")
+_UID: Final = re.compile(r"[0-9]+(?:\.[0-9]+)*")  # leading noughts are wrong, and met with
+_LONGEST_UID: Final = 64  # PS3.5, 9.1
+_MODALITY: Final = re.compile(r"[A-Z0-9_ ]{1,16}")  # PS3.5, 6.2: CS
 
 
 class Unreachable(InputError):
@@ -45,7 +48,7 @@ class SeriesEntry:
 
     Args:
         uid: Its SeriesInstanceUID.
-        modality: Such as MR or SEG.
+        modality: Such as MR or SEG; ``?`` where what the archive gave is none.
         instances: How many objects are in it; None where the archive does not say.
     """
 
@@ -102,7 +105,8 @@ class Archive(Protocol):
 
 def is_uid(value: Any) -> bool:
     """Whether a value may be an identifier."""
-    return _UID.fullmatch(str(value or "")) is not None
+    text = str(value or "")
+    return len(text) <= _LONGEST_UID and _UID.fullmatch(text) is not None
 
 
 def uid_in(value: Any) -> str:
@@ -114,3 +118,9 @@ def uid_in(value: Any) -> str:
     if not is_uid(value):
         raise Broken("The archive gave an identifier that is none.")
     return str(value)
+
+
+def modality_in(value: Any) -> str:
+    """A modality that an archive gave: it is printed, so it must be one."""
+    text = str(value or "")
+    return text if _MODALITY.fullmatch(text) else "?"

@@ -21,6 +21,7 @@ from minicube.pacs.archive import (
     SeriesEntry,
     Unreachable,
     is_uid,
+    modality_in,
     uid_in,
 )
 from minicube.pacs.intake import Intake
@@ -43,6 +44,7 @@ _INSTANCE: Final = "00080018"
 _MODALITY: Final = "00080060"
 _COUNT: Final = "00201209"
 _FAILED: Final = "00081198"
+_STORED: Final = "00081199"
 _REASON: Final = "00081197"
 
 
@@ -90,7 +92,9 @@ class WebArchive:
         """See :meth:`Archive.series`."""
         rows = self._all(f"/studies/{study}/series", {"includefield": _COUNT}, _SERIES)
         return [
-            SeriesEntry(uid_in(_value(row, _SERIES)), str(_value(row, _MODALITY)), _count(row))
+            SeriesEntry(
+                uid_in(_value(row, _SERIES)), modality_in(_value(row, _MODALITY)), _count(row)
+            )
             for row in rows
         ]
 
@@ -144,10 +148,14 @@ class WebArchive:
             if response.status_code not in (400, 409, 413, 415):
                 self._check(response)
             answer = _json_in(response)
-            failed = answer.get(_FAILED, {}).get("Value") if isinstance(answer, dict) else None
-            if failed:
-                return reason(_value(failed[0], _REASON))
-            return "" if response.is_success else f"HTTP status {response.status_code}"
+        failed = _value(answer, _FAILED)
+        if failed is not None:
+            return reason(_value(failed, _REASON))
+        if not response.is_success:
+            return f"HTTP status {response.status_code}"
+        if _value(answer, _STORED) is None:  # such as a page to log in at, with status 200
+            raise _no_answer()
+        return ""
 
     def _all(self, path: str, asked: dict[str, str], key: str) -> list[dict[str, Any]]:
         """All answers, whose number an archive may limit, each once."""
@@ -178,8 +186,12 @@ class WebArchive:
     def _asked(self, method: str, path: str, **given: Any) -> Iterator[httpx2.Response]:
         try:
             with self._client.stream(method, self._address + path, **given) as response:
+                if response.headers.get("Content-Encoding", "identity") != "identity":
+                    # Unpacked before anybody counts: a few kilobytes could fill the memory.
+                    raise Broken("The archive packs its answers, which it was asked not to.")
                 yield response
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            _require_trust(error)
             raise Unreachable(
                 f"Nobody answers at {self._address}.",
                 found=str(error),
@@ -216,6 +228,18 @@ class WebArchive:
             expected="where its DICOMweb begins, such as https://pacs.example.org/dicom-web",
             found=f"HTTP status {status}",
         )
+
+
+def _require_trust(error: BaseException | None) -> None:
+    """Say so where a certificate is why there is no connection."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            raise InputError(
+                "The archive's certificate is not trusted.",
+                found=error.verify_message,
+                hint="give --ca FILE with the certificate of whoever signed it, if you trust them",
+            ) from error
+        error = error.__cause__ or error.__context__
 
 
 def _json_in(response: httpx2.Response) -> Any:

@@ -35,11 +35,14 @@ def parts(chunks: Iterable[bytes], boundary: bytes) -> Iterator[Iterator[bytes]]
         Pieces of a part; what is left of it is passed over when the next part is asked for.
 
     Raises:
-        Broken: The message ends in the middle, or a part's header has no end.
+        Broken: The message ends in the middle, or what is no part's content has no end.
     """
     reader = _Reader(chunks, b"\r\n--" + boundary)
-    for _ in reader.until_delimiter():  # what comes before the first part means nothing
-        pass
+    before = 0  # bytes before the first part, which mean nothing
+    for piece in reader.until_delimiter():
+        before += len(piece)
+        if before > _LONGEST_HEADER:
+            raise Broken("The archive sent a message whose parts do not begin.")
     while not reader.is_last():
         reader.skip_header()
         content = reader.until_delimiter()
