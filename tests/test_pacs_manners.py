@@ -27,6 +27,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     MRImageStorage,
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
 )
 
 from minicube._errors import InputError
@@ -40,11 +41,13 @@ from minicube.pacs import (
     open_archive,
     pull,
     push,
+    receiving,
     watching,
 )
 from minicube.pacs.archive import Broken
 from minicube.pacs.multipart import boundary_of, parts
 from minicube.pacs.record import Entry, Record, State
+from real_orthanc import free_port
 from small_dicom import tiny_study
 
 BOUNDARY = b"between"
@@ -142,6 +145,10 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted((folder / "1_t1n").iterdir())[:3]
 
 
+def uid_of(series: list[Path]) -> str:
+    return str(dcmread(series[0]).StudyInstanceUID)
+
+
 def listed(paths: list[Path], **of_series: Any) -> dict[str, Any]:
     """What an archive says of a study of these files in one series."""
     first = dcmread(paths[0])
@@ -170,7 +177,7 @@ def of_another(path: Path, tmp_path: Path) -> bytes:
 
 
 def test_only_what_was_announced_is_kept(series: list[Path], tmp_path: Path) -> None:
-    study = str(dcmread(series[0]).StudyInstanceUID)
+    study = uid_of(series)
     sent = message(*(path.read_bytes() for path in (series[0], series[2], series[1], series[0])))
     answers = listed(series[:2]) | {"": sent}
     assert fetched(answers, study, tmp_path) == Pulled(1, 2, 2)
@@ -202,7 +209,7 @@ def test_only_what_was_announced_is_kept(series: list[Path], tmp_path: Path) -> 
 def test_a_bad_archive_is_refused_and_leaves_nothing(
     series: list[Path], tmp_path: Path, what: str, said: str
 ) -> None:
-    study = str(dcmread(series[0]).StudyInstanceUID)
+    study = uid_of(series)
     data = [path.read_bytes() for path in series]
     listing, limits = listed(series), IntakeLimits(20_000, 40_000)
     sent: Any = message(*data)
@@ -273,7 +280,7 @@ def test_only_what_an_archive_says_it_stored_counts_as_stored(
 
 def test_a_modality_that_is_none_is_not_printed(series: list[Path], tmp_path: Path) -> None:
     listing = listed(series, **{"00080060": {"Value": ["\x1b[2J of minicube"]}})
-    study = str(dcmread(series[0]).StudyInstanceUID)
+    study = uid_of(series)
     with pytest.raises(InputError, match="No series of this study is MR") as refused:
         fetched(listing, study, tmp_path)
     assert refused.value.found == "?"
@@ -301,8 +308,8 @@ def test_a_study_that_cannot_be_looked_at_does_not_keep_a_watch_from_others(
 
 
 @contextmanager
-def peer(series: list[Path], sent: list[Dataset], what: str) -> Iterator[str]:
-    """A DIMSE archive that announces a series and sends something else with C-GET."""
+def peer(series: list[Path], sent: list[Dataset], what: str, ours: int = 0) -> Iterator[str]:
+    """A DIMSE archive that announces a series and sends something else, with C-MOVE to a port."""
 
     quiet = threading.Event()
 
@@ -311,6 +318,12 @@ def peer(series: list[Path], sent: list[Dataset], what: str) -> Iterator[str]:
             ds, row = dcmread(path), Dataset()
             row.SeriesInstanceUID, row.SOPInstanceUID = ds.SeriesInstanceUID, ds.SOPInstanceUID
             row.Modality = "MR"
+            if what == "no number":
+                row.add_new(0x00201209, "LO", "minicube")
+            elif what == "points":
+                row.add_new(0x0020000E, "LO", "..")
+            yield 0xFF00, row
+        while what == "endless":
             yield 0xFF00, row
 
     def get(event: Any) -> Iterator[Any]:
@@ -325,6 +338,14 @@ def peer(series: list[Path], sent: list[Dataset], what: str) -> Iterator[str]:
                 return
             yield 0xFF00, ds
 
+    def move(event: Any) -> Iterator[Any]:
+        if what == "destination unknown":
+            yield None, None
+        else:
+            yield "127.0.0.1", ours
+            yield len(sent)
+            yield from ((0xFF00, ds) for ds in sent)
+
     stored: list[str] = []
 
     def store(event: Any) -> int:
@@ -336,9 +357,11 @@ def peer(series: list[Path], sent: list[Dataset], what: str) -> Iterator[str]:
     entity = AE(ae_title="BAD")
     entity.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
     entity.add_supported_context(StudyRootQueryRetrieveInformationModelGet)
+    entity.add_supported_context(StudyRootQueryRetrieveInformationModelMove)
+    entity.add_requested_context(MRImageStorage)
     entity.add_supported_context(MRImageStorage, scu_role=True, scp_role=True)
     handlers: list[Any] = [(evt.EVT_C_FIND, find), (evt.EVT_C_GET, get)]
-    handlers.append((evt.EVT_C_STORE, store))
+    handlers += [(evt.EVT_C_STORE, store), (evt.EVT_C_MOVE, move)]
     server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     assert server is not None
     try:
@@ -353,6 +376,9 @@ def peer(series: list[Path], sent: list[Dataset], what: str) -> Iterator[str]:
     ("what", "said"),
     [
         ("whole", ""),
+        ("no number", ""),
+        ("points", "identifier that is none"),
+        ("endless", "stopped answering"),
         ("less", "did not send the whole study"),
         ("another", "of another study"),
         ("large", "more than is taken"),
@@ -361,9 +387,10 @@ def peer(series: list[Path], sent: list[Dataset], what: str) -> Iterator[str]:
     ],
 )
 def test_a_bad_peer_is_refused_and_leaves_nothing(
-    series: list[Path], tmp_path: Path, what: str, said: str
+    series: list[Path], tmp_path: Path, what: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = str(dcmread(series[0]).StudyInstanceUID)
+    monkeypatch.setattr(receiving, "_LONGEST_ANSWER", 50_000)
+    study = uid_of(series)
     sent: list[Dataset] = [dcmread(path) for path in series]
     if what == "less":
         del sent[1]
@@ -382,6 +409,38 @@ def test_a_bad_peer_is_refused_and_leaves_nothing(
         with pytest.raises(InputError, match=said):
             pull(archive, study, tmp_path / "p", limits=limits)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("what", "title", "said"),
+    [
+        ("whole", "BAD", ""),
+        ("whole", "OTHER", "BAD wanted to send"),
+        ("another", "BAD", "of another study"),
+        ("destination unknown", "BAD", "does not know where MINICUBE is"),
+    ],
+)
+def test_what_is_moved_is_taken_from_that_archive_alone(
+    series: list[Path], tmp_path: Path, what: str, title: str, said: str
+) -> None:
+    study, ours = uid_of(series), free_port()
+    sent: list[Dataset] = [dcmread(path) for path in series]
+    if what == "another":
+        sent[1].StudyInstanceUID = "1.2.3.4"
+    with (
+        peer(series, sent, what, ours) as name,  # it calls itself BAD, whoever it is asked as
+        open_archive(name.replace("BAD", title), Access(listen=str(ours), timeout=4)) as archive,
+    ):
+        if not said:
+            assert pull(archive, study, tmp_path / "p") == Pulled(1, 3, 0)
+            return
+        with pytest.raises(InputError, match=said):
+            pull(archive, study, tmp_path / "p")
+    assert not list(tmp_path.iterdir())
+
+
+def test_we_listen_where_the_archive_is_and_nowhere_else() -> None:
+    assert receiving.own_address(("127.0.0.1", 104)) == "127.0.0.1"
 
 
 def test_what_breaks_off_is_gone_on_with_once(series: list[Path]) -> None:

@@ -30,8 +30,9 @@ class Access:
 
     Args:
         title: Our own application entity title, DIMSE.
-        listen: Where we let the archive send to, ``[ADDRESS:]PORT``: what C-MOVE needs. None:
-            C-GET, which sends over the connection that we opened.
+        listen: Where we let the archive send to, ``[ADDRESS:]PORT``: what C-MOVE needs; without
+            an address, that from which we reach the archive. None: C-GET, which sends over the
+            connection that we opened.
         secret: A file that holds ``user:password`` or ``Bearer token``, or ``env:NAME``;
             DICOMweb.
         authority: PEM file of whoever signed the archive's certificate, where the computer does
@@ -113,11 +114,11 @@ def _refuse(given: object, option: str, language: str) -> None:
         raise InputError(f"{option} means nothing to {language}.", hint="leave it out")
 
 
-def _address(place: re.Match[str], host: str = "") -> tuple[str, int]:
+def _address(place: re.Match[str]) -> tuple[str, int]:
     port = int(place["port"])
     if not 0 < port < 1 << 16:
         raise InputError(f"{port} is no port.", expected="1 to 65535")
-    return (place["host"] or host).strip("[]"), port
+    return (place["host"] or "").strip("[]"), port
 
 
 def _listening(access: Access) -> tuple[str, int] | None:
@@ -128,7 +129,7 @@ def _listening(access: Access) -> tuple[str, int] | None:
         raise InputError(
             f"{access.listen} is no place to listen at.", expected="PORT or ADDRESS:PORT"
         )
-    return _address(place, "0.0.0.0")
+    return _address(place)
 
 
 def _trusting(authority: Path) -> ssl.SSLContext:

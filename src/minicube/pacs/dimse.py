@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import socket
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,29 +11,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from pydicom import Dataset
-from pydicom.uid import (
-    JPEG2000,
-    UID,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    RLELossless,
-)
-from pynetdicom import AE, AllStoragePresentationContexts, _config, build_role, evt
+from pydicom import Dataset, config
+from pynetdicom import AE, _config, build_role
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
-    EnhancedMRImageStorage,
-    LegacyConvertedEnhancedMRImageStorage,
-    MRImageStorage,
-    SegmentationStorage,
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
     StudyRootQueryRetrieveInformationModelMove,
@@ -48,36 +30,31 @@ from minicube.pacs.archive import (
     SeriesEntry,
     Unreachable,
     is_uid,
+    modality_in,
     uid_in,
 )
-from minicube.pacs.intake import Intake, too_much
+from minicube.pacs.intake import Intake
 from minicube.pacs.objects import Identifiers, identifiers_of
 from minicube.pacs.reasons import reason
+from minicube.pacs.receiving import (
+    MOST_CONTEXTS,
+    Receiver,
+    acceptable,
+    asking,
+    own_address,
+    receivable,
+)
 
 __all__ = ["DimseArchive"]
 
 _config.STORE_SEND_CHUNKED_DATASET = True  # a file goes as it is, not read and written again
+# Else it reads every value for a log that nobody sees, and drops an answer that has a bad one.
+_config.LOG_RESPONSE_IDENTIFIERS = False
 logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it logs what it cannot decode
-
-_PACKED: Final = [
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    JPEG2000Lossless,
-    JPEG2000,
-    RLELossless,
-]
-_PLAIN: Final[list[str | UID]] = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
-_MOST_CONTEXTS: Final = 128  # PS3.8, 9.3.2.2
-_MR: Final = [MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage]
 
 _SUCCESS: Final = 0x0000
 _PENDING: Final = (0xFF00, 0xFF01)
 _DESTINATION_UNKNOWN: Final = 0xA801
-_NOT_TAKEN: Final = 0xA700
 _NOT_THIS_KIND: Final = "it does not take this kind of object, stored in this way"
 _WARNINGS: Final = (0xB000, 0xB006, 0xB007)  # of C-STORE: stored nonetheless
 
@@ -93,7 +70,8 @@ class DimseArchive:
         title: Its application entity title.
         address: Host and port.
         own: Our title.
-        listen: Address and port where it may send to, for C-MOVE; None: C-GET.
+        listen: Address and port where it may send to, for C-MOVE; an empty address: that from
+            which we reach it; None: C-GET.
         timeout: Seconds without an answer.
     """
 
@@ -122,8 +100,8 @@ class DimseArchive:
         """See :meth:`Archive.studies`."""
         asked = {"StudyDate": f"{since:%Y%m%d}-", "ModalitiesInStudy": "MR"}
         rows = self._find("STUDY", asked, "StudyInstanceUID")
-        found = (row.get("StudyInstanceUID") for row in rows)
-        return [str(uid) for uid in found if is_uid(uid)]
+        found = (_text(row, "StudyInstanceUID") for row in rows)
+        return [uid for uid in found if is_uid(uid)]
 
     def series(self, study: str) -> list[SeriesEntry]:
         """See :meth:`Archive.series`."""
@@ -131,7 +109,9 @@ class DimseArchive:
         rows = self._find("SERIES", {"StudyInstanceUID": study}, *wanted)
         return [
             SeriesEntry(
-                uid_in(row.get("SeriesInstanceUID")), str(row.get("Modality") or ""), _count(row)
+                uid_in(_text(row, "SeriesInstanceUID")),
+                modality_in(_text(row, "Modality")),
+                _count(row),
             )
             for row in rows
         ]
@@ -140,18 +120,23 @@ class DimseArchive:
         """See :meth:`Archive.instances`."""
         asked = {"StudyInstanceUID": study, "SeriesInstanceUID": series}
         rows = self._find("IMAGE", asked, "SOPInstanceUID")
-        return {uid_in(row.get("SOPInstanceUID")) for row in rows}
+        return {uid_in(_text(row, "SOPInstanceUID")) for row in rows}
 
     def fetch(self, study: str, series: str, intake: Intake) -> None:
         """See :meth:`Archive.fetch`."""
         asked = _asked("SERIES", {"StudyInstanceUID": study, "SeriesInstanceUID": series})
-        receiver = _Receiver(intake)
+        receiver = Receiver(intake)
         if self._listen is None:
             status = self._got(asked, receiver)
         else:
             status = self._moved(asked, receiver, self._listen)
         if receiver.problem is not None:
             raise receiver.problem
+        if receiver.stranger and status != _SUCCESS:
+            raise InputError(
+                f"{receiver.stranger} wanted to send, and was asked for nothing.",
+                hint=f"if that is {self._title}, name the archive by the title that it sends as",
+            )
         if status == _DESTINATION_UNKNOWN:
             raise InputError(
                 f"The archive does not know where {self._entity.ae_title} is.",
@@ -160,14 +145,16 @@ class DimseArchive:
             )
         # What failed on the way is missing, which the intake notices.
         if status is None or (status != _SUCCESS and status >> 12 != 0xB):
-            _check(status, "C-GET" if self._listen is None else "C-MOVE")
+            reach = "can it reach this computer at the port of --listen?"
+            what, hint = ("C-GET", "") if self._listen is None else ("C-MOVE", reach)
+            _check(status, what, hint)
 
     def store(self, paths: Iterable[Path]) -> Iterator[Sent]:
         """See :meth:`Archive.store`."""
         files = [(path, identifiers_of(path)) for path in paths]
         kinds = list(dict.fromkeys((known.kind, known.syntax) for _, known in files))
-        for start in range(0, len(kinds), _MOST_CONTEXTS):
-            some = kinds[start : start + _MOST_CONTEXTS]
+        for start in range(0, len(kinds), MOST_CONTEXTS):
+            some = kinds[start : start + MOST_CONTEXTS]
             left = deque(one for one in files if (one[1].kind, one[1].syntax) in some)
             contexts, broke_at = [build_context(*kind) for kind in some], None
             while left:
@@ -200,15 +187,17 @@ class DimseArchive:
                 code = status.get("Status")
                 if code not in _PENDING:
                     _check(code, "C-FIND")
-                elif row is not None:
+                elif row is None:  # left out, it would be missing and nobody knew
+                    raise Broken("The archive gave an answer that cannot be read.")
+                else:
                     found.append(row)
                 if len(found) > MOST_ANSWERS:
                     raise Broken("The archive gives more answers than any archive has.")
         return found
 
-    def _got(self, asked: Dataset, receiver: _Receiver) -> int | None:
+    def _got(self, asked: Dataset, receiver: Receiver) -> int | None:
         model = StudyRootQueryRetrieveInformationModelGet
-        contexts, roles = [build_context(model), *_receiving()], []
+        contexts, roles = [build_context(model), *receivable()], []
         for kind in dict.fromkeys(context.abstract_syntax for context in contexts[1:]):
             assert kind is not None
             roles.append(build_role(kind, scp_role=True))
@@ -216,21 +205,20 @@ class DimseArchive:
             _expect(association, model, "C-GET", hint="give --listen PORT, which uses C-MOVE")
             return _last(association.send_c_get(asked, model))
 
-    def _moved(self, asked: Dataset, receiver: _Receiver, listen: tuple[str, int]) -> int | None:
+    def _moved(self, asked: Dataset, receiver: Receiver, listen: tuple[str, int]) -> int | None:
         model = StudyRootQueryRetrieveInformationModelMove
         entity = AE(ae_title=self._entity.ae_title)
-        entity.require_called_aet = True
+        entity.require_called_aet, entity.require_calling_aet = True, [self._title]
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = (
             self._entity.network_timeout
         )
-        for kind in AllStoragePresentationContexts:
-            assert kind.abstract_syntax is not None
-            entity.add_supported_context(kind.abstract_syntax, [*_PLAIN, *_PACKED])
+        entity.supported_contexts = acceptable()
         try:
-            server = entity.start_server(listen, block=False, evt_handlers=receiver.handlers)
+            place = listen[0] or own_address(self._address), listen[1]
+            server = entity.start_server(place, block=False, evt_handlers=receiver.handlers)
         except OSError as error:
             raise InputError(
-                f"Nobody can listen at {listen[0]}:{listen[1]}.",
+                f"Nobody can listen at {':'.join(map(str, listen)).strip(':')}.",
                 found=error.strerror or "",
                 hint="give --listen another port",
             ) from error
@@ -257,7 +245,7 @@ class DimseArchive:
             port,
             contexts,
             ae_title=self._title,
-            evt_handlers=handlers or [(evt.EVT_CONN_OPEN, _set_up)],
+            evt_handlers=handlers or asking(),
             ext_neg=roles or [],
         )
         if not association.is_established:
@@ -285,64 +273,6 @@ class DimseArchive:
         )
 
 
-class _Receiver:
-    """Hands objects that are sent to us to an intake."""
-
-    def __init__(self, intake: Intake) -> None:
-        self.problem: InputError | None = None
-        self.handlers: list[Any] = [
-            (evt.EVT_C_STORE, self._take),
-            (evt.EVT_DATA_RECV, self._count),
-            (evt.EVT_CONN_OPEN, _set_up),
-        ]
-        self._intake = intake
-        self._coming: dict[int, int] = {}  # bytes of the object under way, by association
-
-    def _take(self, event: Any) -> int:
-        self._coming[id(event.assoc)] = 0
-        if self.problem is None:
-            try:
-                self._intake.take([event.encoded_dataset()])
-            except InputError as error:
-                self.problem = error
-        if self.problem is None:
-            return _SUCCESS
-        event.assoc.abort()
-        return _NOT_TAKEN
-
-    def _count(self, event: Any) -> None:
-        """An object lies in memory until it is whole; one that never ends is not waited for."""
-        coming = self._coming.get(id(event.assoc), 0) + len(event.data)
-        self._coming[id(event.assoc)] = coming
-        if coming > self._intake.limits.object:
-            self.problem = self.problem or too_much(self._intake.limits)
-            event.assoc.abort()
-
-
-def _set_up(event: Any) -> None:
-    """Make a connection neither slow nor endless."""
-    connection = event.assoc.dul.socket.socket
-    # Else each small message waits for the other side's delayed acknowledgement.
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # Of an archive that falls silent in the middle of a message no timeout of DIMSE knows.
-    connection.settimeout(event.assoc.network_timeout)
-
-
-def _receiving() -> list[PresentationContext]:
-    """What we let be sent with C-GET: MR in all that is read, the rest unpacked.
-
-    A context is answered with one syntax, so each packed one has a context of its own.
-    """
-    contexts = [build_context(kind, _PLAIN) for kind in (*_MR, SegmentationStorage)]
-    contexts += [build_context(kind, syntax) for kind in _MR for syntax in _PACKED]
-    known = {context.abstract_syntax for context in contexts}
-    for other in AllStoragePresentationContexts:
-        kind = other.abstract_syntax
-        if kind is not None and kind not in known and len(contexts) < _MOST_CONTEXTS - 1:
-            contexts.append(build_context(kind, _PLAIN))
-    return contexts
-
-
 def _asked(level: str, asked: dict[str, str], *wanted: str) -> Dataset:
     query = Dataset()
     query.QueryRetrieveLevel = level
@@ -361,12 +291,14 @@ def _expect(association: Association, model: str, what: str, hint: str = "") -> 
 def _last(answers: Iterator[tuple[Dataset, Dataset | None]]) -> int | None:
     """The status an operation ended with; None where it did not end."""
     code = None
-    for status, _ in answers:
+    for number, (status, _) in enumerate(answers):
         code = status.get("Status")
+        if number > MOST_ANSWERS:
+            raise Broken("The archive gives more answers than any archive has.")
     return None if code is None or code in _PENDING else int(code)
 
 
-def _check(code: Any, what: str) -> None:
+def _check(code: Any, what: str, hint: str = "") -> None:
     if code == _SUCCESS:
         return
     if code is None:
@@ -374,7 +306,7 @@ def _check(code: Any, what: str) -> None:
             f"The archive stopped answering in the middle of a {what}.",
             hint="try again, or allow more with --timeout",
         )
-    raise Broken(f"The archive refused a {what}.", found=f"status 0x{int(code):04X}")
+    raise Broken(f"The archive refused a {what}.", found=f"status 0x{int(code):04X}", hint=hint)
 
 
 def _stored(association: Association, path: Path, known: Identifiers) -> str:
@@ -398,9 +330,19 @@ def _stored(association: Association, path: Path, known: Identifiers) -> str:
     return "" if code == _SUCCESS or code in _WARNINGS else reason(code)
 
 
-def _count(row: Dataset) -> int | None:
-    value = row.get("NumberOfSeriesRelatedInstances")
+def _text(row: Dataset, keyword: str) -> str:
+    """A value of an answer; empty where there is none, or none that can be read."""
     try:
-        return None if value in (None, "") else int(value)
-    except (TypeError, ValueError):
+        # Warnings quote values, and names of patients are values.
+        with warnings.catch_warnings(), config.disable_value_validation():
+            warnings.simplefilter("ignore")
+            return str(row.get(keyword) or "")
+    except Exception:  # noqa: BLE001 - pydicom reads a value when it is asked for
+        return ""
+
+
+def _count(row: Dataset) -> int | None:
+    try:
+        return int(_text(row, "NumberOfSeriesRelatedInstances"))
+    except ValueError:
         return None
