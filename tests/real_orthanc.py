@@ -78,9 +78,23 @@ def free_port() -> int:
         return port
 
 
+def certificate(folder: Path) -> Path:
+    """A certificate of 127.0.0.1 that vouches for itself, and its key, in one file."""
+    path = folder / "certificate.pem"
+    words = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test"
+    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", path, "-out", path]
+    subprocess.run(["openssl", *words.split(), *more], check=True, capture_output=True)
+    return path
+
+
+needs_openssl = pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="openssl is not installed"
+)
+
+
 @contextmanager
-def running(folder: Path) -> Iterator[Orthanc]:
-    """Start one in an empty folder; it ends with the block."""
+def running(folder: Path, **more: Any) -> Iterator[Orthanc]:
+    """Start one in an empty folder, with more settings; it ends with the block."""
     assert _BINARY is not None
     archive = Orthanc(free_port(), free_port(), free_port())
     settings = {
@@ -98,6 +112,7 @@ def running(folder: Path) -> Iterator[Orthanc]:
         "DicomAlwaysAllowStore": False,
         "Plugins": [str(_DICOMWEB)],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "EnableWado": False},
+        **more,
     }
     written = folder / "orthanc.json"
     written.write_text(json.dumps(settings))

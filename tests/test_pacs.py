@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import wraps
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,12 +31,34 @@ from minicube.cli import main
 from minicube.dicom import write_study
 from minicube.pacs import Access, Archive, Unreachable, open_archive, pull
 from minicube.scans import LabelScheme, read_labels
-from real_orthanc import PASSWORD, USER, Orthanc, free_port, needs_orthanc, running
+from real_orthanc import (
+    PASSWORD,
+    USER,
+    Orthanc,
+    certificate,
+    free_port,
+    needs_openssl,
+    needs_orthanc,
+    running,
+)
 from small_cases import small_case
 from small_dicom import change, tiny_study
 
 pytestmark = needs_orthanc
 NAME = "Zappelphilipp"  # of the patient
+
+
+def unclosed(test: Callable[..., None]) -> Callable[..., None]:
+    """Of a connection that was refused pynetdicom leaves the socket to the garbage collector."""
+
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+    @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+    @wraps(test)
+    def collecting(*args: Any, **given: Any) -> None:
+        test(*args, **given)
+        gc.collect()
+
+    return collecting
 
 
 @pytest.fixture(scope="module")
@@ -267,6 +292,37 @@ def test_a_study_that_grows_is_done_anew_only_if_other_scans_are_chosen(
     assert capfd.readouterr().err == ""
 
 
+@unclosed
+@needs_openssl
+def test_over_tls_nobody_is_asked_who_cannot_prove_who_they_are(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "orthanc").mkdir()
+    known, other = certificate(tmp_path), certificate(tmp_path / "other")
+    study = tiny_study(tmp_path / "s")
+    for part in ("1_t1n", "2_t2w", "3_t2f"):
+        shutil.rmtree(study / part)
+    pem = str(known)
+    settings = {"DicomTlsEnabled": True, "DicomTlsCertificate": pem, "DicomTlsPrivateKey": pem}
+    with running(tmp_path / "orthanc", **settings, DicomTlsTrustedCertificates=pem) as orthanc:
+        ours = ("--tls", "--ca", known, "--cert", known, "--timeout", 10)
+        assert run("pacs", "push", orthanc.peer, study, *ours) == 0
+        pull_it = ("pacs", "pull", orthanc.peer, uid_of(study), "-o", tmp_path / "p")
+        assert run(*pull_it, *ours) == 0
+        assert len(list((tmp_path / "p").iterdir())) == 12
+        capfd.readouterr()
+        pull_it = (*pull_it[:-1], tmp_path / "q", "--timeout", 10)
+        for wrong in (
+            (),
+            ("--tls", "--ca", known),
+            ("--tls", "--ca", other, "--cert", known),
+        ):
+            assert run(*pull_it, *wrong) == 2
+            assert "Nobody answers" in capfd.readouterr().err
+        assert not (tmp_path / "q").exists()
+
+
 def test_what_cannot_be_segmented_is_skipped_and_what_fails_is_not_tried_for_ever(
     orthanc: Orthanc, auth: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -352,9 +408,7 @@ def opened(name: str, secret: str | None = None) -> Archive:
         return archive
 
 
-# Of a connection that was refused pynetdicom leaves the socket to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@unclosed
 def test_what_goes_wrong_is_said_in_words(orthanc: Orthanc, auth: Path, tmp_path: Path) -> None:
     nobody = free_port()
     with pytest.raises(InputError, match="does not let us in"):

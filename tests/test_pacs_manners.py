@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import ssl
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ from minicube.pacs import (
 from minicube.pacs.archive import Broken
 from minicube.pacs.multipart import boundary_of, parts
 from minicube.pacs.record import Entry, Record, State
-from real_orthanc import free_port
+from real_orthanc import certificate, free_port, needs_openssl
 from small_dicom import tiny_study
 
 BOUNDARY = b"between"
@@ -89,7 +90,9 @@ class Reply:
 
 
 @contextmanager
-def web(answers: dict[str, Any], heard: list[str] | None = None) -> Iterator[str]:
+def web(
+    answers: dict[str, Any], heard: list[str] | None = None, certified: Path | None = None
+) -> Iterator[str]:
     """An archive that answers paths that end so with JSON, with objects, or with a reply."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -129,10 +132,15 @@ def web(answers: dict[str, Any], heard: list[str] | None = None) -> Iterator[str
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if certified is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certified)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
+    scheme = "http" if certified is None else "https"
     try:
-        yield f"http://127.0.0.1:{server.server_port}/dicom-web"
+        yield f"{scheme}://127.0.0.1:{server.server_port}/dicom-web"
     finally:
         server.shutdown()
         server.server_close()
@@ -276,6 +284,27 @@ def test_only_what_an_archive_says_it_stored_counts_as_stored(
             return
         with pytest.raises(InputError, match=said):
             push(archive, series[:1])
+
+
+@needs_openssl
+def test_a_certificate_is_trusted_only_if_somebody_says_so(
+    series: list[Path], tmp_path: Path
+) -> None:
+    own = certificate(tmp_path)
+    with web(listed(series), certified=own) as address:
+        with open_archive(address, Access(authority=own, certificate=own)) as archive:
+            archive.echo()
+        with (
+            pytest.raises(InputError, match=r"not trusted.*\n.*\n.*--ca"),
+            open_archive(address) as archive,
+        ):
+            archive.echo()
+        elsewhere = address.replace("127.0.0.1", "localhost")  # not the name that was certified
+        with (
+            pytest.raises(InputError, match="not trusted"),
+            open_archive(elsewhere, Access(authority=own)) as archive,
+        ):
+            archive.echo()
 
 
 def test_a_modality_that_is_none_is_not_printed(series: list[Path], tmp_path: Path) -> None:
@@ -467,6 +496,11 @@ def test_what_breaks_off_is_gone_on_with_once(series: list[Path]) -> None:
         ("PACS@host:104", Access(title="A TITLE THAT IS TOO LONG"), "no application entity title"),
         ("PACS@host:104", Access(listen="here"), "no place to listen"),
         ("PACS@host:104", Access(secret="file"), "--auth means nothing"),
+        ("PACS@host:104", Access(authority=Path(__file__)), "--ca means nothing"),
+        ("PACS@host:104", Access(certificate=Path(__file__)), "--cert means nothing"),
+        ("PACS@host:104", Access(tls=True, listen="104"), "C-MOVE is not done encrypted"),
+        ("PACS@host:104", Access(tls=True, certificate=Path(__file__)), "with its key"),
+        ("https://pacs/", Access(tls=True), "--tls means nothing"),
         ("https://pacs/", Access(listen="104"), "--listen means nothing"),
         ("https://pacs/", Access(secret="env:NO_SUCH_NAME"), "no environment variable"),
         ("https://pacs/", Access(secret="me:secret"), "does not exist"),

@@ -59,7 +59,14 @@ AuthOption = Annotated[
 ]
 AuthorityOption = Annotated[
     Path | None,
-    typer.Option("--ca", metavar="FILE", help="Who signed its certificate (PEM). DICOMweb."),
+    typer.Option("--ca", metavar="FILE", help="Who signed its certificate (PEM)."),
+]
+TlsOption = Annotated[bool, typer.Option("--tls", help="Encrypted. DIMSE; else say https://.")]
+CertificateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cert", metavar="FILE", help="Our certificate and its key (PEM), where one is asked for."
+    ),
 ]
 TimeoutOption = Annotated[
     float, typer.Option(min=1, metavar="SECONDS", help="Without an answer, until it is given up.")
@@ -77,7 +84,9 @@ def pull(
     aet: TitleOption = "MINICUBE",
     listen: ListenOption = None,
     auth: AuthOption = None,
+    tls: TlsOption = False,
     ca: AuthorityOption = None,
+    cert: CertificateOption = None,
     timeout: TimeoutOption = 60.0,
 ) -> None:
     """Fetch a study into a folder, whole or not at all.
@@ -88,7 +97,7 @@ def pull(
 
     Example: minicube pacs pull ARCHIVE@10.0.0.7:104 1.2.840.1 -o study/ --listen 11112
     """
-    access = _access(aet, listen, auth, ca, timeout)
+    access = _access(aet, listen, auth, timeout, tls, ca, cert)
     from minicube.pacs import open_archive
     from minicube.pacs import pull as fetch
 
@@ -108,14 +117,16 @@ def push(
     ],
     aet: TitleOption = "MINICUBE",
     auth: AuthOption = None,
+    tls: TlsOption = False,
     ca: AuthorityOption = None,
+    cert: CertificateOption = None,
     timeout: TimeoutOption = 60.0,
 ) -> None:
     """Store DICOM objects, and say what became of each.
 
     Example: minicube pacs push https://pacs.example.org/dicom-web results/seg.dcm
     """
-    access = _access(aet, None, auth, ca, timeout)
+    access = _access(aet, None, auth, timeout, tls, ca, cert)
     from minicube.pacs import open_archive
     from minicube.pacs import push as store
 
@@ -158,7 +169,9 @@ def watch(
     aet: TitleOption = "MINICUBE",
     listen: ListenOption = None,
     auth: AuthOption = None,
+    tls: TlsOption = False,
     ca: AuthorityOption = None,
+    cert: CertificateOption = None,
     timeout: TimeoutOption = 60.0,
 ) -> None:
     """Segment complete studies, and store the results.
@@ -170,7 +183,7 @@ def watch(
 
     Example: minicube pacs watch ARCHIVE@10.0.0.7:104 -o watched/ --since 1 --once
     """
-    access = _access(aet, listen, auth, ca, timeout)
+    access = _access(aet, listen, auth, timeout, tls, ca, cert)
     from minicube.engines import EngineName, Precision
     from minicube.inference import DEFAULT_SCHEME, Limits, PostProcessing, Refinements
     from minicube.pacs import Pace, open_archive, watching
@@ -205,14 +218,20 @@ def watch(
 
 
 def _access(
-    title: str, listen: str | None, secret: str | None, authority: Path | None, timeout: float
+    title: str,
+    listen: str | None,
+    secret: str | None,
+    timeout: float,
+    tls: bool,
+    authority: Path | None,
+    certificate: Path | None,
 ) -> Access:
     from minicube._errors import require
 
     require("An archive", "pacs", "pydicom", "highdicom", "gdcm", "pynetdicom", "httpx2")
     from minicube.pacs import Access
 
-    return Access(title, listen, secret, authority, timeout)
+    return Access(title, listen, secret, authority, timeout, tls, certificate)
 
 
 def _segmenting(request: Request) -> Segmenting:

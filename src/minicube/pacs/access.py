@@ -38,6 +38,8 @@ class Access:
         authority: PEM file of whoever signed the archive's certificate, where the computer does
             not know them.
         timeout: Seconds without any answer after which an archive is given up.
+        tls: Whether DIMSE is encrypted; DICOMweb is where its address begins with https.
+        certificate: PEM file of our own certificate and its key, where the archive asks for one.
     """
 
     title: str = "MINICUBE"
@@ -45,6 +47,8 @@ class Access:
     secret: str | None = None
     authority: Path | None = None
     timeout: float = 60.0
+    tls: bool = False
+    certificate: Path | None = None
 
 
 @contextmanager
@@ -85,7 +89,9 @@ def _web(name: str, access: Access) -> Archive:
             hint="put user:password into a file, and give --auth FILE",
         )
     _refuse(access.listen, "--listen", "DICOMweb")
-    context = None if access.authority is None else _trusting(access.authority)
+    _refuse(access.tls or None, "--tls", "DICOMweb")
+    given = access.authority is not None or access.certificate is not None
+    context = _trusting(access) if given else None
     return WebArchive(name.rstrip("/"), _authorization(access.secret), context, access.timeout)
 
 
@@ -105,8 +111,20 @@ def _dimse(name: str, access: Access) -> Archive:
             expected="1 to 16 letters, digits and signs",
         )
     _refuse(access.secret, "--auth", "DIMSE")
-    _refuse(access.authority, "--ca", "DIMSE")
-    return DimseArchive(title, _address(called), access.title, _listening(access), access.timeout)
+    if not access.tls:
+        _refuse(access.authority, "--ca", "DIMSE without --tls")
+        _refuse(access.certificate, "--cert", "DIMSE without --tls")
+    elif access.listen is not None:
+        # Whoever connects and then says nothing would hold up pynetdicom (3.0.4) for ever.
+        raise InputError(
+            "C-MOVE is not done encrypted.",
+            hint="leave out --listen, which uses C-GET; or --tls, and use a tunnel",
+        )
+    context = _trusting(access) if access.tls else None
+    listen = _listening(access)
+    return DimseArchive(
+        title, _address(called), access.title, listen, access.timeout, encrypted=context
+    )
 
 
 def _refuse(given: object, option: str, language: str) -> None:
@@ -132,13 +150,22 @@ def _listening(access: Access) -> tuple[str, int] | None:
     return _address(place)
 
 
-def _trusting(authority: Path) -> ssl.SSLContext:
+def _trusting(access: Access) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=authority)
+        context = ssl.create_default_context(cafile=access.authority)
     except OSError as error:  # an SSLError is one
         raise InputError(
-            f"{authority} cannot be read as certificates.", expected="a PEM file"
+            f"{access.authority} cannot be read as certificates.", expected="a PEM file"
         ) from error
+    if access.certificate is not None:
+        try:
+            context.load_cert_chain(access.certificate, password="")  # else it would ask for one
+        except OSError as error:
+            raise InputError(
+                f"{access.certificate} cannot be read as a certificate with its key.",
+                expected="a PEM file of both, not encrypted",
+            ) from error
+    return context
 
 
 def _authorization(secret: str | None) -> str | tuple[str, str] | None:

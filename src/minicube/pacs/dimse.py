@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -73,6 +74,7 @@ class DimseArchive:
         listen: Address and port where it may send to, for C-MOVE; an empty address: that from
             which we reach it; None: C-GET.
         timeout: Seconds without an answer.
+        encrypted: Whose certificates are trusted, and our own; None: nothing is encrypted.
     """
 
     def __init__(
@@ -82,8 +84,10 @@ class DimseArchive:
         own: str,
         listen: tuple[str, int] | None,
         timeout: float,
+        encrypted: ssl.SSLContext | None = None,
     ) -> None:
         self._title, self._address, self._listen = title, address, listen
+        self._tls = None if encrypted is None else (encrypted, address[0])
         self._entity = AE(ae_title=own)
         self._entity.connection_timeout = timeout
         self._entity.acse_timeout = timeout
@@ -247,6 +251,7 @@ class DimseArchive:
             ae_title=self._title,
             evt_handlers=handlers or asking(),
             ext_neg=roles or [],
+            tls_args=self._tls,
         )
         if not association.is_established:
             raise self._not_associated(association)
@@ -267,10 +272,10 @@ class DimseArchive:
             )
         if association.rejected_contexts:
             return _NothingAccepted(f"{place} offers nothing of what was asked for.")
-        return Unreachable(
-            f"Nobody answers as {place}.",
-            hint="is the archive running, and are title, host and port right?",
-        )
+        hint = "is the archive running, and are title, host and port right?"
+        if self._tls is not None:  # pynetdicom does not say what went wrong
+            hint += " Is it encrypted there, are certificates signed by whom --ca names, is --cert?"
+        return Unreachable(f"Nobody answers as {place}.", hint=hint)
 
 
 def _asked(level: str, asked: dict[str, str], *wanted: str) -> Dataset:
