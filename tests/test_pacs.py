@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from functools import wraps
 from io import BytesIO
@@ -28,8 +30,24 @@ from pydicom.uid import UID
 
 from minicube._errors import InputError
 from minicube.cli import main
-from minicube.dicom import write_study
-from minicube.pacs import Access, Archive, Unreachable, open_archive, pull
+from minicube.dicom import OBJECTS, Study, made_from, write_study
+from minicube.pacs import (
+    Access,
+    Archive,
+    Entry,
+    Pace,
+    Record,
+    Segmenting,
+    Sent,
+    State,
+    Unreachable,
+    Watch,
+    open_archive,
+    pull,
+    watching,
+)
+from minicube.pacs.dicomweb import WebArchive
+from minicube.pacs.watch import RECORD
 from minicube.scans import LabelScheme, read_labels
 from real_orthanc import (
     PASSWORD,
@@ -126,8 +144,19 @@ def test_what_is_pushed_is_pulled_as_it_was(
 
     change(study, packed)
     name, *more = way(orthanc, auth, transport)
-    assert run("pacs", "push", name, study, *(() if transport == "move" else more)) == 0
-    assert run("pacs", "pull", name, uid_of(study), "-o", tmp_path / "p", *more) == 0
+    told = tmp_path / "told.json"
+    own = () if transport == "move" else more
+    assert run("pacs", "push", name, study, "--json", told, *own) == 0
+    assert [row["stored"] for row in json.loads(told.read_text())] == [True] * 24
+    into = ("-o", tmp_path / "p", "--json", told)
+    assert run("pacs", "pull", name, uid_of(study), *into, *more) == 0
+    assert json.loads(told.read_text()) == {
+        "study": uid_of(study),
+        "folder": str(tmp_path / "p"),
+        "series": 2,
+        "objects": 24,
+        "left_out": 0,
+    }
     sent = {ds.SOPInstanceUID: ds for ds in map(dcmread, study.rglob("*.dcm"))}
     got = {ds.SOPInstanceUID: ds for ds in map(dcmread, (tmp_path / "p").iterdir())}
     assert sent.keys() == got.keys()
@@ -356,21 +385,136 @@ def test_what_cannot_be_segmented_is_skipped_and_what_fails_is_not_tried_for_eve
     assert not orthanc.objects("SEG")
 
 
-def test_ctrl_c_ends_a_watch(orthanc: Orthanc, tmp_path: Path) -> None:
-    words = ["pacs", "watch", orthanc.peer, "-o", str(tmp_path / "w")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "minicube", *words], stderr=subprocess.PIPE, text=True
-    )
+def test_ctrl_c_and_sigterm_end_a_watch(orthanc: Orthanc, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "minicube", "pacs", "watch", orthanc.peer, "-o"]
+    signals = (signal.SIGINT, signal.SIGTERM)
+    processes = [
+        subprocess.Popen([*words, str(tmp_path / s.name)], stderr=subprocess.PIPE, text=True)
+        for s in signals
+    ]
     until = time.monotonic() + 60
-    while not (tmp_path / "w" / "watch.sqlite").exists():
-        assert process.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    time.sleep(0.5)
-    os.kill(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "Traceback" not in said
+    for ending, process in zip(signals, processes, strict=True):
+        while not (tmp_path / ending.name / "watch.sqlite").exists():
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        time.sleep(0.5)
+        os.kill(process.pid, ending)
+        _, said = process.communicate(timeout=30)
+        assert process.returncode == 130
+        assert "Traceback" not in said
+
+
+class Death(BaseException):
+    """What a process dies of."""
+
+
+STEPS = (
+    *("to note settling", "noted settling", "to note begun", "noted begun", "made"),
+    *("to note begun", "noted begun", "stored seg.dcm", "stored report.dcm"),  # begun and made
+    *("to note done", "noted done"),
+)
+
+
+@pytest.mark.parametrize("dies_at", [3, 5, 6, 7, 8, 9])  # of STEPS
+def test_wherever_a_watch_dies_nothing_is_stored_twice(
+    orthanc: Orthanc,
+    auth: Path,
+    tmp_path: Path,
+    segmentable: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dies_at: int,
+) -> None:
+    run("pacs", "push", orthanc.web, segmentable / "study", "--auth", auth)
+    seen: list[str] = []
+
+    def happens(what: str) -> None:
+        seen.append(what)
+        if len(seen) == dies_at + 1:
+            raise Death
+
+    put, store = Record.put, WebArchive.store
+
+    def noted(self: Record, entry: Entry) -> None:
+        happens(f"to note {entry.state}")
+        put(self, entry)
+        happens(f"noted {entry.state}")
+
+    def stored(self: WebArchive, paths: Iterable[Path]) -> Iterator[Sent]:
+        for sent in store(self, paths):
+            happens(f"stored {sent.path.name}")
+            yield sent
+
+    monkeypatch.setattr(Record, "put", noted)
+    monkeypatch.setattr(WebArchive, "store", stored)
+    own = segmentable / "own"
+    known = made_from(own / "seg.dcm")
+    assert known is not None
+
+    def segment(study: Study, out: Path) -> None:
+        for name in OBJECTS:
+            shutil.copy(own / name, out)
+        seen.append("made")
+
+    def look() -> None:
+        with (
+            open_archive(orthanc.web, Access(secret=str(auth))) as archive,
+            watching(
+                archive,
+                tmp_path / "w",
+                Segmenting(known.settings, segment),
+                Pace(settle=0, since=36500),
+                lambda _: None,
+            ) as watcher,
+        ):
+            watcher.look()
+
+    look()
+    with pytest.raises(Death):
+        look()
+    assert tuple(seen) == STEPS[: dies_at + 1]
+    look()
+    look()
+    assert seen[-1] == "noted done"
+    assert [seen.count(f"stored {name}") for name in OBJECTS] == [1, 1]
+    assert seen.count("made") == (2 if dies_at == 5 else 1)  # made, but that was not noted
+    assert len(orthanc.objects("SEG")) == len(orthanc.objects("SR")) == 1
+    assert kept(tmp_path / "w") == {*OBJECTS, "watch.sqlite"}
+
+
+def test_a_folder_is_of_one_watch_and_what_was_left_behind_goes(
+    orthanc: Orthanc, auth: Path, tmp_path: Path
+) -> None:
+    for left in ("study-1/pulled/000001.dcm", "study-1/scans/t1.nii", "study-1/.part-x/1.dcm"):
+        (tmp_path / left).parent.mkdir(parents=True)
+        (tmp_path / left).touch()
+    (tmp_path / "study-1" / ".part-y-seg.dcm").touch()
+    (tmp_path / ".seg-x").mkdir()
+    (tmp_path / "study-1" / "seg.dcm").touch()
+
+    def interrupted(study: Study, out: Path) -> None:
+        raise KeyboardInterrupt
+
+    def opened(archive: Archive) -> AbstractContextManager[Watch]:
+        pace = Pace(settle=0, since=36500)
+        return watching(archive, tmp_path, Segmenting("", interrupted), pace, lambda _: None)
+
+    study = tiny_study(tmp_path / "study")
+    run("pacs", "push", orthanc.web, study, "--auth", auth)
+    uid = uid_of(study)
+    shutil.rmtree(study)
+    with open_archive(orthanc.web, Access(secret=str(auth))) as archive, opened(archive) as watcher:
+        assert kept(tmp_path) == {"seg.dcm", "watch.sqlite", "auth"}
+        with pytest.raises(InputError, match="Another process"), opened(archive):
+            pass
+        watcher.look()
+        with pytest.raises(KeyboardInterrupt):
+            watcher.look()
+        assert kept(tmp_path) == {"seg.dcm", "watch.sqlite", "auth"}
+    with closing(Record(tmp_path / RECORD)) as record:
+        entry = record.get(uid)
+        assert entry is not None
+        assert (entry.state, entry.attempts) == (State.SETTLING, 0)  # nobody failed
 
 
 def test_what_an_archive_refuses_is_said(

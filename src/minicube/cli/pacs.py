@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minicube.cli._segmenting import Request
-from minicube.cli._shared import PrecisionName, console, results
+from minicube.cli._shared import JsonOption, PrecisionName, console, emit_json, results
 from minicube.cli.segment import (
     SOME_FAILED,
     DropBelowOption,
@@ -88,6 +90,7 @@ def pull(
     ca: AuthorityOption = None,
     cert: CertificateOption = None,
     timeout: TimeoutOption = 60.0,
+    json: JsonOption = None,
 ) -> None:
     """Fetch a study into a folder, whole or not at all.
 
@@ -104,6 +107,9 @@ def pull(
     with open_archive(archive, access) as opened:
         opened.echo()  # else an address that is wrong looks like a study that is not there
         pulled = fetch(opened, study, out, everything=everything)
+    if json is not None:
+        emit_json({"study": study, "folder": str(out), **asdict(pulled)}, json)
+        return
     results().print(f"{pulled.objects} objects of {pulled.series} series in {out}", markup=False)
     if pulled.left_out:
         console().print(f"{pulled.left_out} more were sent that had not been announced; left out")
@@ -121,6 +127,7 @@ def push(
     ca: AuthorityOption = None,
     cert: CertificateOption = None,
     timeout: TimeoutOption = 60.0,
+    json: JsonOption = None,
 ) -> None:
     """Store DICOM objects, and say what became of each.
 
@@ -130,14 +137,20 @@ def push(
     from minicube.pacs import open_archive
     from minicube.pacs import push as store
 
-    screen = results()
+    screen, rows = results(), []
 
     def tell(sent: Sent) -> None:
         became = f"refused: {sent.refused}" if sent.refused else "stored"
-        screen.print(f"{sent.path}: {became}", markup=False, soft_wrap=True)
+        rows.append({"file": str(sent.path), "stored": not sent.refused, "refused": sent.refused})
+        if json is None:
+            screen.print(f"{sent.path}: {became}", markup=False, soft_wrap=True)
 
     with open_archive(archive, access) as opened:
-        store(opened, sources, tell)
+        try:
+            store(opened, sources, tell)
+        finally:  # where some were refused, too
+            if json is not None:
+                emit_json(rows, json)
 
 
 @app.command("watch")
@@ -177,7 +190,8 @@ def watch(
     """Segment complete studies, and store the results.
 
     A study with T1, T1 with contrast, T2 and FLAIR is fetched, segmented as `minicube segment`
-    does, and gets a segmentation and a report, never twice. Others are skipped. Ctrl-C ends it.
+    does, and gets a segmentation and a report, never twice. Others are skipped. Ctrl-C or SIGTERM
+    ends it.
 
     Example: minicube pacs watch https://pacs.example.org/dicom-web -o watched/
 
@@ -205,6 +219,8 @@ def watch(
         overwrite=True,
         prepare=prepare,
     )
+    # How a service is stopped; as Ctrl-C, so that what was fetched is deleted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with open_archive(archive, access) as opened:
         opened.echo()
         segmenting = _segmenting(request)

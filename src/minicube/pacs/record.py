@@ -84,10 +84,17 @@ class Record:
             ) from error
 
     def get(self, study: str) -> Entry | None:
-        """What is known of a study."""
+        """What is known of a study.
+
+        Raises:
+            InputError: It cannot be read.
+        """
         columns = "study, series, state, changed, attempts, made, stored, sentence"
         query = f"SELECT {columns} FROM studies WHERE study = ?"
-        row = self._db.execute(query, (study,)).fetchone()
+        try:
+            row = self._db.execute(query, (study,)).fetchone()
+        except sqlite3.Error as error:
+            raise InputError("The record of studies cannot be read.", found=str(error)) from error
         if row is None:
             return None
         uid, series, state, changed, attempts, made, stored, sentence = row

@@ -13,7 +13,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from hashlib import sha256
@@ -108,6 +108,7 @@ class Watch:
     def once(self) -> None:
         """Look, wait as long as studies take to settle if one has to, and look again."""
         if self.look():
+            self._told(f"{self._pace.settle:g} s for studies to settle")
             time.sleep(self._pace.settle + 0.1)  # clocks are not that fine
             if self.look():
                 self._told("some studies still grow, and are left for another time")
@@ -123,6 +124,7 @@ class Watch:
             try:
                 settling |= self._look_at(study)
             except Broken as error:  # of this study; the others are looked at nonetheless
+                self.failed += 1
                 if self._is_news(study, _words(error)):
                     self._say(study, f"cannot be looked at. {_words(error)}")
         return settling
@@ -177,7 +179,7 @@ class Watch:
         try:
             entry, sentence = self._segmented_and_stored(entry, series, pulled)
             self._end(entry, State.DONE, sentence)
-        except Unreachable:  # which is not the study's fault
+        except (Unreachable, KeyboardInterrupt):  # which is not the study's fault
             latest = self._latest(entry)
             self._record.put(replace(before, made=latest.made))
             raise
@@ -289,8 +291,17 @@ def watching(
     with locked(folder), closing(Record(folder / RECORD)) as record:
         for left in _LEFT_BEHIND:
             for path in folder.glob(left):
-                shutil.rmtree(path, ignore_errors=True)
+                _remove(path)
         yield Watch(archive, folder, record, segmenting, pace, told)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder and all that is in it, if it can be."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def _name(study: str) -> str:
