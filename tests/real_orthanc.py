@@ -82,7 +82,7 @@ def certificate(folder: Path) -> Path:
     """A certificate of 127.0.0.1 that vouches for itself, and its key, in one file."""
     path = folder / "certificate.pem"
     words = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test"
-    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", path, "-out", path]
+    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(path), "-out", str(path)]
     subprocess.run(["openssl", *words.split(), *more], check=True, capture_output=True)
     return path
 

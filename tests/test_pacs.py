@@ -68,7 +68,7 @@ TOOLS = ("dciodvfy", "dcmdump", "dsrdump", "storescu")  # dicom3tools and dcmtk
 NAME = "Zappelphilipp"  # of the patient
 
 
-def unclosed(test: Callable[..., None]) -> Callable[..., None]:
+def unclosed(test: Callable[..., None]) -> Any:
     """Of a connection that was refused pynetdicom leaves the socket to the garbage collector."""
 
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -393,13 +393,13 @@ def test_over_tls_nobody_is_asked_who_cannot_prove_who_they_are(
         assert run(*pull_it, *ours) == 0
         assert len(list((tmp_path / "p").iterdir())) == 12
         capfd.readouterr()
-        pull_it = (*pull_it[:-1], tmp_path / "q", "--timeout", 10)
+        again = (*pull_it[:-1], tmp_path / "q", "--timeout", 10)
         for wrong in (
             (),
             ("--tls", "--ca", known),
             ("--tls", "--ca", other, "--cert", known),
         ):
-            assert run(*pull_it, *wrong) == 2
+            assert run(*again, *wrong) == 2
             assert "Nobody answers" in capfd.readouterr().err
         assert not (tmp_path / "q").exists()
 
