@@ -336,6 +336,34 @@ def test_a_study_that_cannot_be_looked_at_does_not_keep_a_watch_from_others(
     assert "(1.3): is new, 1 MR images so far" in told[1]
 
 
+@pytest.mark.parametrize("counts", [False, True])  # whether the archive says how many there are
+def test_a_series_that_still_grows_is_let_settle(
+    series: list[Path], tmp_path: Path, counts: bool
+) -> None:
+    def of(some: list[Path]) -> dict[str, Any]:
+        return listed(some, **({"00201209": {"Value": [len(some)]}} if counts else {}))
+
+    answers = of(series[:1])
+    told: list[str] = []
+    with (
+        web(answers) as address,
+        open_archive(address, Access(timeout=5)) as archive,
+        watching(
+            archive, tmp_path, Segmenting("", lambda *_: None), Pace(settle=0), told.append
+        ) as watch,
+    ):
+        assert watch.look()
+        answers.update(of(series))
+        assert watch.look()
+        answers[""] = []  # it is fetched now, and what comes is no object
+        assert not watch.look()
+    assert [line.split("): ")[1] for line in told[:2]] == [
+        "is new, 1 MR images so far",
+        "has changed, 3 MR images so far",
+    ]
+    assert "failed. The archive answered with something that is no DICOM object." in told[2]
+
+
 @contextmanager
 def peer(series: list[Path], sent: list[Dataset], what: str, ours: int = 0) -> Iterator[str]:
     """A DIMSE archive that announces a series and sends something else, with C-MOVE to a port."""
