@@ -163,9 +163,9 @@ def test_a_drawn_sample_stands_for_all_voxels() -> None:
 
 
 @pytest.mark.parametrize("exported", [False, True])
-def test_a_temperature_is_written_into_a_model(tmp_path: Path, exported: bool) -> None:
+def test_what_was_fitted_is_written_into_a_model(tmp_path: Path, exported: bool) -> None:
     pytest.importorskip("onnx")
-    from minicube.export import write_temperature
+    from minicube.export import write_fitted
 
     place = tmp_path / "model.onnx"
     if exported:
@@ -174,11 +174,15 @@ def test_a_temperature_is_written_into_a_model(tmp_path: Path, exported: bool) -
         place = write_small_model(tmp_path / "run", 1)
     model = load_model(place)
     assert model.description.temperature == 1.0
-    written = write_temperature(model, 1.5).description  # its checksum is checked in doing so
-    assert written == model.description.model_copy(update={"temperature": 1.5})
+    fitted = {"temperature": 1.5, "least_enhancing_ml": 0.25}
+    write_fitted(model, temperature=1.5)
+    written = write_fitted(load_model(place), least_enhancing_ml=0.25)  # its checksum is checked
+    assert written.description == model.description.model_copy(update=fitted)
     for wrong in (0.0, -1.0, float("nan"), float("inf")):
-        with pytest.raises(InputError, match="above 0"):
-            write_temperature(model, wrong)
+        with pytest.raises(InputError, match="cannot be used"):
+            write_fitted(model, temperature=wrong)
+    with pytest.raises(InputError, match="cannot be used"):
+        write_fitted(model, least_enhancing_ml=-0.1)
 
 
 def _honest(count: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

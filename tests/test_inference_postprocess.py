@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,8 +13,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from minicube import InputError
-from minicube.inference import PostProcessing, postprocess
+from minicube.engines import load_model
+from minicube.export import write_fitted
+from minicube.inference import PostProcessing, Refinements, Segmenter, postprocess
 from minicube.scans import NETWORK_SCHEME, LabelMap, LabelScheme, Region, Tissue
+from small_cases import small_case
+from small_models import write_small_model
 
 shapes = st.tuples(*[st.integers(1, 7)] * 3)
 maps = shapes.flatmap(
@@ -28,6 +34,21 @@ def _components(mask: NDArray[np.bool_]) -> list[int]:
     """Voxels of each component, by another library than the one under test."""
     numbered, _ = ndimage.label(mask, EVERYWHERE)
     return sorted(np.bincount(numbered.ravel())[1:].tolist())
+
+
+def test_a_model_may_ask_for_the_rule_and_a_person_decides(tmp_path: Path) -> None:
+    model = load_model(write_small_model(tmp_path / "run", 1))
+    case = small_case(2)
+    before = Segmenter(model).segment(case).labels
+    assert before.region(Region.ET).any()
+    ruled = write_fitted(model, least_enhancing_ml=1e6)
+    for models in (ruled, [ruled, model]):
+        assert not Segmenter(models).segment(case).labels.region(Region.ET).any()
+    after = Segmenter(ruled).segment(case).labels
+    assert np.array_equal(after.region(Region.TC), before.region(Region.TC))
+    asked = Refinements(post=PostProcessing(least_enhancing_ml=0.0))
+    found = Segmenter(ruled, refinements=asked).segment(case).labels
+    assert np.array_equal(found.array, before.array)
 
 
 @given(labels=maps)

@@ -174,7 +174,7 @@ def watch(
     largest: LargestOption = False,
     drop_below: DropBelowOption = 0.0,
     fill_holes: FillHolesOption = False,
-    least_enhancing: LeastEnhancingOption = 0.0,
+    least_enhancing: LeastEnhancingOption = None,
     memory: MemoryOption = None,
     precision: Annotated[PrecisionName, typer.Option(help="Of the network's arithmetic.")] = "auto",
     engine: EngineOption = "auto",

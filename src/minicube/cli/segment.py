@@ -81,7 +81,10 @@ FillHolesOption = Annotated[
     bool, typer.Option("--fill-holes", help="Fill what tumour or core enclose on all sides.")
 ]
 LeastEnhancingOption = Annotated[
-    float, typer.Option(metavar="ML", help="Enhancing tumour of less in all becomes core.")
+    float | None,
+    typer.Option(
+        metavar="ML", help="Enhancing tumour of less in all becomes core; else as the model says."
+    ),
 ]
 MemoryOption = Annotated[
     str | None, typer.Option(help="Most that this process may hold, such as 1GB; or auto.")
@@ -119,7 +122,7 @@ def segment(
     largest: LargestOption = False,
     drop_below: DropBelowOption = 0.0,
     fill_holes: FillHolesOption = False,
-    least_enhancing: LeastEnhancingOption = 0.0,
+    least_enhancing: LeastEnhancingOption = None,
     memory: MemoryOption = None,
     precision: Annotated[PrecisionName, typer.Option(help="Of the network's arithmetic.")] = "auto",
     engine: EngineOption = "auto",

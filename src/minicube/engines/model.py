@@ -67,6 +67,8 @@ class ModelDescription(BaseModel):
         normalisation: How intensities are scaled.
         scheme: What the output channels after background stand for.
         temperature: That logits are divided by before they become probabilities.
+        least_enhancing_ml: Enhancing tumour of less than this in all becomes core, millilitres,
+            unless whoever segments says otherwise.
         trained_on: The training data in words.
         licence: Of the weights.
         minicube: Version that trained it.
@@ -94,6 +96,7 @@ class ModelDescription(BaseModel):
     normalisation: Intensities
     scheme: Literal["decathlon"]
     temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
+    least_enhancing_ml: float = Field(0.0, ge=0, allow_inf_nan=False)
     trained_on: str
     licence: str
     minicube: str

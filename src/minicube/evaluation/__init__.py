@@ -1,6 +1,7 @@
 """Counts first, then ratios and distances: how well a label map agrees with its reference."""
 
 from minicube.evaluation.counts import CLASSES, Confusion, Counts, EmptyPolicy, confusion
+from minicube.evaluation.enhancing import EnhancingFound, fit_least_enhancing, mean_with_rule
 from minicube.evaluation.files import Evaluation, check_same_grid, evaluate_files
 from minicube.evaluation.lesions import (
     BRATS2023_LESIONS,
@@ -54,6 +55,7 @@ __all__ = [
     "Counts",
     "EmptyPolicy",
     "EmptyScores",
+    "EnhancingFound",
     "Evaluation",
     "Interval",
     "Lesion",
@@ -79,12 +81,14 @@ __all__ = [
     "distances_table",
     "evaluate_case",
     "evaluate_files",
+    "fit_least_enhancing",
     "fit_temperature",
     "holm",
     "interval",
     "lesion_scores",
     "lesions_table",
     "mask_distances",
+    "mean_with_rule",
     "region_reliability",
     "regions_table",
     "reliability",

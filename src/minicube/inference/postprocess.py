@@ -1,8 +1,8 @@
-"""What is tidied up in a label map after the network; every step is off unless asked for."""
+"""What is tidied up in a label map after the network: what a person, or the model, asks for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -28,8 +28,8 @@ class PostProcessing:
         fill_holes: What the whole tumour encloses becomes oedema, and what the tumour core
             encloses becomes core.
         least_enhancing_ml: Enhancing tumour of less than this in all becomes core,
-            millilitres: Isensee et al., "nnU-Net for Brain Tumor Segmentation" (2020,
-            arXiv:2011.00848), on post-processing for BraTS.
+            millilitres; None for what the model says. Isensee et al., "nnU-Net for Brain Tumor
+            Segmentation" (2020, arXiv:2011.00848), on post-processing for BraTS.
 
     Raises:
         InputError: A volume is negative or no number.
@@ -38,16 +38,22 @@ class PostProcessing:
     largest: bool = False
     drop_below_ml: float = 0.0
     fill_holes: bool = False
-    least_enhancing_ml: float = 0.0
+    least_enhancing_ml: float | None = None
 
     def __post_init__(self) -> None:
-        for ml in (self.drop_below_ml, self.least_enhancing_ml):
+        for ml in (self.drop_below_ml, self.least_enhancing_ml or 0.0):
             if not 0 <= ml < float("inf"):
                 raise InputError(
                     "A volume for post-processing cannot be used.",
                     expected="millilitres, 0 or more",
                     found=str(ml),
                 )
+
+    def or_else(self, least_enhancing_ml: float) -> PostProcessing:
+        """The same with the threshold of enhancing tumour where none was asked for."""
+        if self.least_enhancing_ml is not None:
+            return self
+        return replace(self, least_enhancing_ml=least_enhancing_ml)
 
 
 def postprocess(labels: LabelMap, voxel_ml: float, how: PostProcessing) -> LabelMap:
@@ -62,7 +68,10 @@ def postprocess(labels: LabelMap, voxel_ml: float, how: PostProcessing) -> Label
         A new map in the same scheme; ``labels`` itself when no step is asked for.
     """
     tumour = labels.region(Region.WT)
-    if how == PostProcessing() or not tumour.any():
+    least_enhancing_ml = how.least_enhancing_ml or 0.0
+    if replace(how, least_enhancing_ml=None) == PostProcessing() and not least_enhancing_ml:
+        return labels
+    if not tumour.any():
         return labels
     array = labels.array.copy()
     box = bounding_box(tumour).slices
@@ -72,7 +81,7 @@ def postprocess(labels: LabelMap, voxel_ml: float, how: PostProcessing) -> Label
     if how.fill_holes:
         _fill(inside, labels)
     enhancing = inside == labels.scheme.value_of(Tissue.ENHANCING)
-    if enhancing.sum() * voxel_ml < how.least_enhancing_ml:
+    if enhancing.sum() * voxel_ml < least_enhancing_ml:
         inside[enhancing] = labels.scheme.value_of(Tissue.CORE)
     return LabelMap(array, labels.scheme)
 

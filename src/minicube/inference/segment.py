@@ -135,7 +135,9 @@ class Segmenter:
         labels = restore(found, prepared.frame)
         if undeterminable(case.images):
             labels = without_enhancement(labels)
-        labels = postprocess(labels, case.geometry.voxel_ml, self._refine.post)
+        least = max(model.description.least_enhancing_ml for model in self.models)
+        how = self._refine.post.or_else(least)
+        labels = postprocess(labels, case.geometry.voxel_ml, how)
         seconds = time.perf_counter() - began
         return Segmentation(case, labels, self.models, seconds, plan, probabilities)
 
