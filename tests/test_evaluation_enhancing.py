@@ -35,8 +35,17 @@ def test_a_false_alarm_is_worth_more_than_a_faint_tumour() -> None:
 
 def test_without_false_alarms_there_is_no_rule() -> None:
     assert fit_least_enhancing([FAINT, SMALL, PLAIN, NOTHING]) == 0.0
-    with pytest.raises(InputError, match="without cases"):
+    with pytest.raises(InputError, match="cannot be fitted"):
         fit_least_enhancing([])
+
+
+def test_cases_are_weighted_to_what_is_met_in_use() -> None:
+    cases = [ALARM, FAINT, SMALL]
+    assert mean_with_rule(cases, 0.5, 0.5) == pytest.approx(0.5 * 1 + 0.5 * (0 + 0.6) / 2)
+    assert fit_least_enhancing(cases, 0.5) == pytest.approx(0.7)
+    assert fit_least_enhancing(cases, 0.01) == 0.0  # hardly any lack it
+    with pytest.raises(InputError, match="cannot be fitted"):
+        fit_least_enhancing([FAINT, SMALL], 0.5)
 
 
 @given(st.lists(found, min_size=1, max_size=8), st.floats(0, 60))

@@ -4,6 +4,7 @@ from minicube.networks.build import NETWORKS, build_network
 from minicube.networks.cost import bytes_of_learning, cost_of
 from minicube.networks.folding import folded, folded_config, norms_of, unfolded
 from minicube.networks.levels import LeveledNetwork
+from minicube.networks.narrow import narrowed
 from minicube.networks.network import Network, NetworkConfig, NetworkName, Normalisation
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "cost_of",
     "folded",
     "folded_config",
+    "narrowed",
     "norms_of",
     "unfolded",
 ]

@@ -50,6 +50,8 @@ class Recipe(_Plain):
         seeds: Each training is made once for each; the first leads to the shipped weights.
         few: Numbers of real cases that are tried beside all.
         phantoms: Scored along every training; the one thing that may be looked at to choose.
+        least_enhancing_ml: What the finished models carry, and are judged with: enhancing tumour
+            of less than this in all becomes core. Found on made-up cases.
         simulated: What simulated cases are drawn from.
         stages: Trainings on simulated cases, by name; each goes on from the one before.
         real: Training on real cases, which goes on from the last stage.
@@ -62,6 +64,7 @@ class Recipe(_Plain):
     seeds: tuple[Annotated[int, Field(ge=0, lt=1000)], ...] = Field((0, 1), min_length=1)
     few: tuple[Annotated[int, Field(ge=1)], ...] = (1, 4)
     phantoms: int = Field(6, ge=1)
+    least_enhancing_ml: float = Field(0.0, ge=0, allow_inf_nan=False)
     simulated: Simulated
     stages: dict[str, TrainingConfig] = Field(min_length=1, max_length=9)
     real: TrainingConfig

@@ -9,7 +9,7 @@ from typing import Any
 from minicube._files import read_json, write_json
 from minicube.engines import DESCRIPTION, load_model
 from minicube.evaluation import Spread, evaluate_case
-from minicube.inference import Segmenter
+from minicube.inference import PostProcessing, Refinements, Segmenter
 from minicube.recipe.run import RecipeRun
 from minicube.recipe.trainings import Training
 from minicube.scans import CaseFiles, LabelScheme, Region, load_case
@@ -71,14 +71,16 @@ def _is_done(recipe: RecipeRun, training: Training) -> bool:
 
 def _judged_once(recipe: RecipeRun, training: Training, cases: Sequence[CaseFiles]) -> Cases:
     path = recipe.run_of(training.name).path / "accuracy.json"
-    model = load_model(path.parent)
+    model, least = load_model(path.parent), recipe.request.recipe.least_enhancing_ml
+    sha256 = model.description.sha256
     if path.exists():
         kept = read_json(path)
-        if kept["model"] == model.description.sha256:
+        if (kept["model"], kept.get("least_enhancing_ml", 0.0)) == (sha256, least):
             dice: Cases = kept["dice"]
             return dice
-    found = _judge(Segmenter(model), cases, recipe.request.recipe.labels)
-    write_json(path, {"model": model.description.sha256, "dice": found})
+    rule = Refinements(post=PostProcessing(least_enhancing_ml=least))
+    found = _judge(Segmenter(model, refinements=rule), cases, recipe.request.recipe.labels)
+    write_json(path, {"model": sha256, "least_enhancing_ml": least, "dice": found})
     return found
 
 

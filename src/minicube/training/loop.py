@@ -17,7 +17,7 @@ from minicube._errors import InputError
 from minicube._version import __version__
 from minicube.engines import ModelDescription, load_model
 from minicube.engines.trainable import trainable_network
-from minicube.networks import cost_of
+from minicube.networks import cost_of, narrowed
 from minicube.planning import NetworkCost
 from minicube.scans import NETWORK_SCHEME, CaseFiles, LabelScheme, Sequence
 from minicube.simulator import Source
@@ -57,7 +57,8 @@ class TrainingRequest:
         minutes: Time for a new run's training; turned into steps once, on this machine.
         resume: Go on with the run in ``out``.
         labels: Scheme of the references, where their files do not say.
-        start: A model whose weights to begin with, of the same network.
+        start: A model whose weights to begin with, of the same network; of unet3d-fast wider
+            than the config's, its heaviest channels.
         memory: Bytes that the process may hold, or torch on a card; what has to be given up for
             that is, and is kept with the run.
         device: That the network lives on.
@@ -326,7 +327,8 @@ class _Loop:
         state = self._run.read_checkpoint()
         if state is None:
             if start is not None:
-                self._stepper.start_from(trainable_network(load_model(start)).state_dict())
+                begun, wanted = trainable_network(load_model(start)), self._config.network_config
+                self._stepper.start_from(narrowed(begun.state_dict(), begun.config, wanted))
             # At once, so that a run that is stopped or diverges early has both.
             self._run.write_model(self._stepper.network.state_dict(), self._describe(0))
             self._save(0)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minicube._errors import InputError, InternalError
+from minicube._errors import InternalError
 from minicube.networks import LeveledNetwork, Network, build_network
 from minicube.training.averaging import averaged
 from minicube.training.config import (
@@ -196,19 +196,8 @@ class Stepper:
         return sum(losses) / len(losses)
 
     def start_from(self, weights: dict[str, Tensor]) -> None:
-        """Take over another model's weights.
-
-        Raises:
-            InputError: They are of another network.
-        """
-        try:
-            self.network.load_state_dict(weights)
-        except RuntimeError as error:
-            raise InputError(
-                "The model to start from is not of the network in the config.",
-                expected=f"{self._config.network} {'-'.join(map(str, self._config.widths))}",
-                found=str(error).splitlines()[-1].strip(),
-            ) from error
+        """Take over the weights of a network like this one."""
+        self.network.load_state_dict(weights)
 
     @contextmanager
     def timed(self, cause: Cause) -> Iterator[None]:
