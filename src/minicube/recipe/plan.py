@@ -55,6 +55,7 @@ class Recipe(_Plain):
         simulated: What simulated cases are drawn from.
         stages: Trainings on simulated cases, by name; each goes on from the one before.
         real: Training on real cases, which goes on from the last stage.
+        tiny: Of a narrower network, which goes on from that on all real cases; None for none.
     """
 
     cases: str
@@ -68,6 +69,7 @@ class Recipe(_Plain):
     simulated: Simulated
     stages: dict[str, TrainingConfig] = Field(min_length=1, max_length=9)
     real: TrainingConfig
+    tiny: TrainingConfig | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -75,6 +77,8 @@ class Recipe(_Plain):
         match given:
             case {"base": dict(base), "stages": dict(stages), "real": dict(real), **rest}:
                 whole = {name: base | own for name, own in stages.items() if isinstance(own, dict)}
+                if isinstance(tiny := rest.get("tiny"), dict):
+                    rest["tiny"] = base | tiny
                 return {**rest, "stages": {**stages, **whole}, "real": base | real}
         return given
 

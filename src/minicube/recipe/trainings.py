@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -16,6 +16,10 @@ __all__ = ["SHIPPED", "Row", "Training", "trainings"]
 
 SHIPPED: Final = "shipped"
 """Name of the training that the weights come from."""
+
+
+TINY: Final = "tiny"
+"""Row of the table, and folder, of the narrower network's trainings."""
 
 
 class Row(StrEnum):
@@ -64,15 +68,29 @@ def trainings(recipe: Recipe, folds: Mapping[str, int]) -> dict[str, Training]:
     config = recipe.real.model_copy(update={"seed": first})
     start = last_stage(recipe, Row.PATCHES, first)
     found[SHIPPED] = Training(SHIPPED, Row.PATCHES, config, start, tuple(folds))
+    found |= _narrow(recipe, found[SHIPPED])
     for count in (None, *reversed(recipe.few)):
         for seed in recipe.seeds:
-            found |= {t.name: t for t in _real(recipe, folds, count, seed)}
+            for training in _real(recipe, folds, count, seed):
+                found[training.name] = training
+                if count is None:
+                    found |= _narrow(recipe, training)
     return found
 
 
 def last_stage(recipe: Recipe, row: Row, seed: int) -> str:
     """Name of the last training on simulated cases."""
     return f"{row}/seed-{seed}/{[*recipe.stages][-1]}"
+
+
+def _narrow(recipe: Recipe, wide: Training) -> dict[str, Training]:
+    """The training of the narrower network that goes on from one on all real cases."""
+    if recipe.tiny is None:
+        return {}
+    name = f"{TINY}/{wide.name.rpartition('/')[2]}"
+    config = recipe.tiny.model_copy(update={"seed": wide.config.seed})
+    row = TINY if wide.table_row else ""
+    return {name: replace(wide, name=name, config=config, start=wide.name, table_row=row)}
 
 
 def _simulated(
