@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicube._errors import InputError
-from minicube.cli._segmenting import Target, refuse_existing
+from minicube.cli._segmenting import Places, Target, refuse_existing
 
 if TYPE_CHECKING:
     from minicube.dicom import Converted, Study
@@ -48,32 +48,27 @@ class GivenStudy:
 def given_study(
     source: Path,
     named: Mapping[str, Path],
-    out: Path,
+    places: Places,
     *,
-    report: Path | None,
-    probabilities: Path | None,
-    uncertainty: Path | None,
     overwrite: bool,
 ) -> Iterator[GivenStudy]:
-    """Open a study, choose its series, and write them as NIfTI into ``out/scans``.
+    """Open a study, choose its series, and write them as NIfTI into ``scans`` of the output.
 
     Args:
         source: A folder or a zip archive.
         named: Numbers of series that the user has chosen, as options for files give them.
-        out: Folder of all results.
-        report: HTML page to write, if any.
-        probabilities: Folder of probability maps, if any.
-        uncertainty: Map of uncertainty, if any.
+        places: The output is a folder for all results.
         overwrite: False refuses to go on when a result is there.
 
     Raises:
-        InputError: ``out`` is one file, or the study cannot be used as it is.
+        InputError: The output is one file, or the study cannot be used as it is.
     """
     from minicube.scans import require_dicom
 
     require_dicom()
     from minicube.dicom import OBJECTS, open_study
 
+    out = places.out
     if out.is_file() or out.suffix in (".nii", ".gz", ".dcm"):
         raise InputError(
             f"{source} is a DICOM study, whose results are several files.",
@@ -86,7 +81,10 @@ def given_study(
     with open_study(source) as study:
         given = converted(study, named, out)
         target = replace(
-            given.target, report=report, probabilities=probabilities, uncertainty=uncertainty
+            given.target,
+            report=places.report,
+            probabilities=places.probabilities,
+            uncertainty=places.uncertainty,
         )
         yield replace(given, target=target)
 

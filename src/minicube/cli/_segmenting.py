@@ -14,6 +14,7 @@ from minicube._errors import InputError
 from minicube._preparing import PrepareName, carried_back, pictured, read
 
 if TYPE_CHECKING:
+    from minicube.engines import Model
     from minicube.inference import Limits, Made, MemoryPlan, Refinements, Segmentation, Segmenter
     from minicube.preparation import PreparedScan
     from minicube.scans import Case, CaseFiles, LabelScheme
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Found",
     "Loaded",
+    "Places",
     "Request",
     "Target",
     "Work",
@@ -29,6 +31,31 @@ __all__ = [
     "refuse_existing",
     "targets_of",
 ]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the results of one case or of several go.
+
+    Args:
+        out: Label map, or folder of them.
+        report: HTML page, or folder of them, if any.
+        probabilities: Folder of probability maps, if any.
+        uncertainty: Map of uncertainty, or folder of them, if any.
+    """
+
+    out: Path
+    report: Path | None = None
+    probabilities: Path | None = None
+    uncertainty: Path | None = None
+
+    @property
+    def absolute(self) -> Places:
+        """The same for a process in another folder."""
+        rest = (self.report, self.probabilities, self.uncertainty)
+        return Places(
+            self.out.absolute(), *(None if path is None else path.absolute() for path in rest)
+        )
 
 
 @dataclass(frozen=True)
@@ -84,13 +111,7 @@ def cases_of(source: Path | None, named: dict[str, Path]) -> list[CaseFiles]:
     return [CaseFiles.of_files({Sequence(name): path for name, path in named.items()})]
 
 
-def targets_of(
-    cases: Sequence[CaseFiles],
-    out: Path,
-    report: Path | None,
-    probabilities: Path | None,
-    uncertainty: Path | None,
-) -> list[Target]:
+def targets_of(cases: Sequence[CaseFiles], places: Places) -> list[Target]:
     """Where each case's results go: ``out`` itself for one case, inside it for several.
 
     So do ``report`` and ``uncertainty``; ``probabilities`` is a folder always.
@@ -98,8 +119,9 @@ def targets_of(
     Raises:
         InputError: Several cases were to go into one file.
     """
+    out, report, uncertainty = places.out, places.report, places.uncertainty
     if len(cases) == 1 and out.name.endswith((".nii", ".nii.gz")):
-        return [Target(cases[0], out, report, probabilities, uncertainty)]
+        return [Target(cases[0], out, report, places.probabilities, uncertainty)]
     if out.is_file() or out.suffix in (".nii", ".gz"):
         raise InputError(
             f"{len(cases)} cases were found, but {out} is one file.",
@@ -110,7 +132,7 @@ def targets_of(
             case,
             out / f"{case.identity}_seg.nii.gz",
             None if report is None else report / f"{case.identity}.html",
-            probabilities,
+            places.probabilities,
             None if uncertainty is None else uncertainty / f"{case.identity}_uncertainty.nii.gz",
         )
         for case in cases
@@ -167,6 +189,13 @@ class Request:
             **asdict(self.refinements.post),
         }
         return {name: str(value) for name, value in chosen.items()}
+
+    def settings(self, models: Sequence[Model]) -> str:
+        """A name for all but the scans that what is written depends on."""
+        from minicube.inference import settings_of
+
+        known = settings_of(models, self.options)
+        return sha256(repr(sorted(known.items())).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,10 +262,7 @@ class Work:
     @cached_property
     def settings(self) -> str:
         """A name for all but the scans that what is written depends on."""
-        from minicube.inference import settings_of
-
-        known = settings_of(self._models, self._request.options)
-        return sha256(repr(sorted(known.items())).encode()).hexdigest()[:32]
+        return self._request.settings(self._models)
 
     def made_before(self, target: Target) -> dict[str, Any] | None:
         """The row of a case that needs not be segmented again."""
@@ -287,6 +313,11 @@ class Work:
         if origin is not None:
             keep_made(target.out, origin, target.outputs, made)
         return self._row(target, made) | {"memory": _memory(result)}
+
+    def whole(self, target: Target) -> dict[str, Any]:
+        """Do all of a case, unless that needs not be; returns its row."""
+        made = self.made_before(target)
+        return self.write(target, self.compute(self.read(target))) if made is None else made
 
     def _row(self, target: Target, made: Made) -> dict[str, Any]:
         from minicube.scans import absent_from, undeterminable

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from minicube.engines.calibration import Calibration
     from minicube.inference import Needs
 
-__all__ = ["plan"]
+__all__ = ["BRAIN", "plan"]
 
 _BUDGETS = ("512MB", "1GB", "2GB", "3GB", "6GB", "12GB")
-_BRAIN = (160, 192, 144)  # an adult's brain box at 1 mm
+BRAIN = (160, 192, 144)  # an adult's brain box at 1 mm
 _SHIPPED = "shipped"
 
 
@@ -31,7 +31,7 @@ def plan(
     ] = None,
     shape: Annotated[
         tuple[int, int, int], typer.Option(min=1, help="Voxels of the brain's box at 1 mm.")
-    ] = _BRAIN,
+    ] = BRAIN,
     json: JsonOption = None,
 ) -> None:
     """Show how a volume would be segmented within a budget: cut, peak and time.

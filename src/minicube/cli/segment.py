@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from minicube._errors import InputError
-from minicube._preparing import PrepareName, read
+from minicube._preparing import PrepareName
+from minicube.cli._cohort import one_or_many
 from minicube.cli._dicom_study import given_study
-from minicube.cli._segmenting import (
-    Loaded,
-    Request,
-    Target,
-    Work,
-    cases_of,
-    refuse_existing,
-    targets_of,
-)
+from minicube.cli._on_cluster import LOCAL, Cluster, spread_cohort
+from minicube.cli._segmenting import Places, Request, cases_of, targets_of
 from minicube.cli._shared import (
     JsonOption,
     PrecisionName,
     SchemeName,
     console,
     emit_json,
-    measuring,
-    progress,
     results,
 )
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from minicube.inference import MemoryPlan
 
 __all__ = ["SOME_FAILED", "segment"]
 
@@ -98,7 +82,15 @@ PrepareOption = Annotated[
     typer.Option(help="Raw scans: register them and take the skull off; auto: where it is needed."),
 ]
 JobsOption = Annotated[
-    int, typer.Option(min=1, help="Of several cases: computed at once. Each takes its memory.")
+    int | None,
+    typer.Option(min=1, help="Of several cases: computed at once. Each takes its memory."),
+]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Spread a cohort over the workers of a Dask scheduler; local starts one here.",
+    ),
 ]
 
 
@@ -127,7 +119,8 @@ def segment(
     precision: Annotated[PrecisionName, typer.Option(help="Of the network's arithmetic.")] = "auto",
     engine: EngineOption = "auto",
     prepare: PrepareOption = "auto",
-    jobs: JobsOption = 1,
+    jobs: JobsOption = None,
+    scheduler: SchedulerOption = None,
     no_clobber: Annotated[
         bool, typer.Option("--no-clobber", help="Refuse to replace a file that exists.")
     ] = False,
@@ -145,22 +138,19 @@ def segment(
     """
     if out is None:
         raise InputError("Where to write is missing.", hint="add -o OUT.nii.gz")
-    if jobs > 1 and memory is not None:
-        raise InputError(
-            "--jobs and --memory contradict each other.",
-            found="a budget, which holds for one case at a time",
-            hint="leave one of them out",
-        )
     from minicube.engines import EngineName, Precision
     from minicube.inference import Limits, PostProcessing, Refinements
-    from minicube.planning import parse_memory
-    from minicube.scans import LabelScheme, holds_dicom
+    from minicube.planning import is_auto, parse_memory
+    from minicube.scans import LabelScheme
 
+    _check_together(scheduler, jobs, memory, no_clobber=no_clobber)
+    auto = scheduler is not None and memory is not None and is_auto(memory)
+    cluster = None if scheduler is None else Cluster(scheduler, jobs, auto)
     request = Request(
-        models=model or [],
+        models=tuple(model or ()),
         scheme=LabelScheme(labels),
         limits=Limits(
-            None if memory is None else parse_memory(memory),
+            None if memory is None or auto else parse_memory(memory),
             Precision(precision),
             EngineName(engine),
         ),
@@ -170,29 +160,15 @@ def segment(
             uncertainty is not None,
             PostProcessing(largest, drop_below, fill_holes, least_enhancing),
         ),
-        jobs=jobs,
+        jobs=jobs or 1,
         resumable=False,
         overwrite=not no_clobber,
         prepare=prepare,
     )
     files = {"t1n": t1, "t1c": t1ce, "t2w": t2, "t2f": flair}
     named = {name: path for name, path in files.items() if path is not None}
-    if source is not None and holds_dicom(source):
-        given = given_study(
-            source,
-            named,
-            out,
-            report=report,
-            probabilities=probabilities,
-            uncertainty=uncertainty,
-            overwrite=not no_clobber,
-        )
-        with given as study:
-            rows = [study.write_objects(_one_or_many(request, [study.target], out)[0])]
-    else:
-        cases = cases_of(source, named)
-        targets = targets_of(cases, out, report, probabilities, uncertainty)
-        rows = _one_or_many(request, targets, out)
+    places = Places(out, report, probabilities, uncertainty)
+    rows = _segmented(request, source, named, places, cluster)
     if json is not None:
         emit_json(rows[0] if len(rows) == 1 else rows, json)
     if json != "-":
@@ -201,59 +177,69 @@ def segment(
         raise typer.Exit(SOME_FAILED)
 
 
-def _one_or_many(request: Request, targets: list[Target], out: Path) -> list[dict[str, Any]]:
+def _check_together(
+    scheduler: str | None, jobs: int | None, memory: str | None, *, no_clobber: bool
+) -> None:
+    """Refuse options that contradict each other."""
+    if scheduler is None:
+        if (jobs or 1) > 1 and memory is not None:
+            raise InputError(
+                "--jobs and --memory contradict each other.",
+                found="a budget, which holds for one case at a time",
+                hint="leave one of them out",
+            )
+        return
+    if jobs is not None and scheduler != LOCAL:
+        raise InputError(
+            "--jobs and --scheduler contradict each other.",
+            found="a scheduler whose workers are there already",
+            hint="leave out --jobs; it says how many workers --scheduler local starts",
+        )
+    if no_clobber:
+        raise InputError(
+            "--no-clobber and --scheduler contradict each other.",
+            found="workers, which do a case again when one of them died over it",
+            hint="leave out --no-clobber: what is there and would come out the same is kept",
+        )
+
+
+def _segmented(
+    request: Request,
+    source: Path | None,
+    named: dict[str, Path],
+    places: Places,
+    cluster: Cluster | None,
+) -> list[dict[str, Any]]:
     """A row for each case."""
-    if len(targets) > 1:
-        jobs = min(request.jobs, len(targets))
-        return _cohort(replace(request, jobs=jobs, resumable=True), targets, out)
-    if not request.overwrite:
-        refuse_existing(targets[0].outputs)
-    return [_one(replace(request, jobs=1), targets[0])]
+    from minicube.scans import holds_dicom
+
+    if cluster is not None:
+        return _spread(request, source, named, places.absolute, cluster)
+    if source is not None and holds_dicom(source):
+        with given_study(source, named, places, overwrite=request.overwrite) as study:
+            (row,) = one_or_many(request, [study.target], places.out)
+            return [study.write_objects(row)]
+    targets = targets_of(cases_of(source, named), places)
+    return one_or_many(request, targets, places.out)
 
 
-def _one(request: Request, target: Target) -> dict[str, Any]:
-    with progress() as display, ThreadPoolExecutor(1) as pool:
-        task = display.add_task("segmenting", total=1, note=target.case.identity)
-        # Read while the engine is made ready; within a budget what is read stays on disk.
-        frugal = request.limits.memory is not None
-        reading = pool.submit(read, target.case, request.prepare, frugal=frugal)
-        work = Work(request, _teller(display), measuring(display))
-        row = work.write(target, work.compute(Loaded(*reading.result())))
-        display.advance(task)
-    return row
+def _spread(
+    request: Request,
+    source: Path | None,
+    named: dict[str, Path],
+    places: Places,
+    cluster: Cluster,
+) -> list[dict[str, Any]]:
+    """A row for each case, by workers, which may stand in another folder."""
+    from minicube.scans import holds_dicom
 
-
-def _cohort(request: Request, targets: list[Target], out: Path) -> list[dict[str, Any]]:
-    """A row for each case; one that failed has its error in it."""
-    from minicube.inference import VOLUMES, Stages, one_by_one, overlapped, write_volumes
-
-    with progress() as display:
-        work = Work(request, _teller(display), measuring(display))
-        made = {target.out: work.made_before(target) for target in targets}
-        rows = {path: row for path, row in made.items() if row is not None}
-        left = [target for target in targets if target.out not in rows]
-        if not request.overwrite:
-            table = [] if rows else [out / VOLUMES]  # of a cohort that goes on, it is ours
-            refuse_existing([*table, *(path for target in left for path in target.outputs)])
-        stages = Stages(work.read, work.compute, work.write)
-        frugal = request.limits.memory is not None
-        outcomes = one_by_one(left, stages) if frugal else overlapped(left, stages, request.jobs)
-        there = f"{len(rows)} were there" if rows else ""
-        task = display.add_task("segmenting", total=len(left), note=there)
-        with closing(outcomes):
-            for outcome in outcomes:
-                identity = outcome.item.case.identity
-                failed = {"case": identity, "error": outcome.error}
-                rows[outcome.item.out] = failed if outcome.result is None else outcome.result
-                display.update(task, advance=1, note=identity)
-    table_rows = [rows[target.out] for target in targets]
-    write_volumes(out / VOLUMES, table_rows)
-    return table_rows
-
-
-def _teller(display: Progress) -> Callable[[str, MemoryPlan], None]:
-    """Says how a case is kept within the memory, above the bar."""
-    return lambda case, plan: display.console.print(f"{case}: {plan.in_words()}")
+    if source is None or holds_dicom(source):
+        raise InputError("--scheduler is for a folder of cases.", hint="leave it out")
+    targets = targets_of(cases_of(source.absolute(), named), places)
+    if len(targets) == 1:
+        raise InputError("--scheduler is for several cases, and there is one.", hint="leave it out")
+    models = tuple(path.absolute() for path in request.models)
+    return spread_cohort(replace(request, models=models), targets, places.out, cluster)
 
 
 def _tell(rows: list[dict[str, Any]]) -> None:

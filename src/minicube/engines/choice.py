@@ -81,7 +81,7 @@ def open_engine(
             quantised: "auto" and "int8" are that, all else is refused. Of other models "auto" is
             bf16 where the processor computes in it and the model was not made for raw
             intensities, else fp32.
-        threads: Of the engine; None for all cores.
+        threads: Of the engine; None for all cores. Of torch they are those of the process.
 
     Raises:
         InputError: Engine, model and precision do not go together, or something is missing.
@@ -107,6 +107,8 @@ def open_engine(
         return OnnxRuntimeEngine(model, threads=threads)
     from minicube.engines import torch_engine
 
+    if threads is not None:
+        torch_engine.use_threads(threads)
     bf16 = _bf16(model, precision, torch_engine.has_bf16)
     network = torch_engine.load_network(model)
     return torch_engine.TorchEngine(network, bf16=bf16, cost=model.description.cost)

@@ -29,7 +29,7 @@ from minicube.networks import (
 from minicube.planning import LevelCut, NetworkCost
 from minicube.volumes import Shape
 
-__all__ = ["TorchEngine", "has_bf16", "load_network", "network_config"]
+__all__ = ["TorchEngine", "has_bf16", "load_network", "network_config", "use_threads"]
 
 
 class TorchEngine:
@@ -204,6 +204,11 @@ def network_config(model: Model) -> NetworkConfig:
         output_relu=description.output_relu,
         triplanar=description.triplanar,
     )
+
+
+def use_threads(count: int) -> None:
+    """Compute with so many threads from now on, in all of this process."""
+    torch.set_num_threads(count)
 
 
 def has_bf16() -> bool:

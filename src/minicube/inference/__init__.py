@@ -6,6 +6,7 @@ from minicube.inference.cohort import (
     Outcome,
     Stages,
     one_by_one,
+    outcome_of,
     overlapped,
     write_volumes,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "made_before",
     "one_by_one",
     "origin_of_segmentation",
+    "outcome_of",
     "overlapped",
     "plan_ahead",
     "postprocess",

@@ -16,7 +16,15 @@ from minicube._errors import MinicubeError
 from minicube._files import replacing
 from minicube.scans import NETWORK_SCHEME, Region
 
-__all__ = ["VOLUMES", "Outcome", "Stages", "one_by_one", "overlapped", "write_volumes"]
+__all__ = [
+    "VOLUMES",
+    "Outcome",
+    "Stages",
+    "one_by_one",
+    "outcome_of",
+    "overlapped",
+    "write_volumes",
+]
 
 Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
@@ -66,7 +74,7 @@ def one_by_one(
 ) -> Generator[Outcome[Item, Result]]:
     """Do one case after another, so that no more than one is in memory."""
     for item in items:
-        yield _outcome(item, partial(_through, item, stages))
+        yield outcome_of(item, partial(_through, item, stages))
 
 
 def overlapped(
@@ -104,6 +112,22 @@ def overlapped(
             pool.shutdown(wait=False, cancel_futures=True)
         for pool in pools:
             pool.shutdown()
+
+
+def outcome_of(item: Item, finish: Callable[[], Result]) -> Outcome[Item, Result]:
+    """What becomes of a case, in words where it fails.
+
+    Args:
+        item: The case.
+        finish: Its last stage, or what waits for it.
+    """
+    try:
+        return Outcome(item, finish())
+    except MinicubeError as error:
+        return Outcome(item, None, str(error))
+    except Exception as error:  # noqa: BLE001 - one case must not end the others; it is told
+        _log.error("a fault of minicube", exc_info=error)
+        return Outcome(item, None, f"minicube failed: {type(error).__name__}: {error}")
 
 
 def write_volumes(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -144,14 +168,4 @@ def _write(stages: Stages[Item, Loaded, Found, Result], item: Item, found: Futur
 
 
 def _finished(item: Item, last: Future[Result]) -> Outcome[Item, Result]:
-    return _outcome(item, last.result)
-
-
-def _outcome(item: Item, finish: Callable[[], Result]) -> Outcome[Item, Result]:
-    try:
-        return Outcome(item, finish())
-    except MinicubeError as error:
-        return Outcome(item, None, str(error))
-    except Exception as error:  # noqa: BLE001 - one case must not end the others; it is told
-        _log.error("a fault of minicube", exc_info=error)
-        return Outcome(item, None, f"minicube failed: {type(error).__name__}: {error}")
+    return outcome_of(item, last.result)

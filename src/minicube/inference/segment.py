@@ -25,7 +25,13 @@ from minicube.engines import (
 )
 from minicube.engines.calibration import Calibration, Measuring, calibrated
 from minicube.inference.averaging import CLASSES, Probabilities, ProbabilitySum, Run
-from minicube.inference.memory import MemoryPlan, Needs, check_preparation, plan_case
+from minicube.inference.memory import (
+    MemoryPlan,
+    Needs,
+    check_preparation,
+    plan_ahead,
+    plan_case,
+)
 from minicube.inference.postprocess import PostProcessing, postprocess
 from minicube.inference.quality import quality_warnings
 from minicube.inference.segmentation import Segmentation
@@ -50,11 +56,13 @@ class Limits:
         memory: Bytes of the whole process; None sets no limit.
         precision: Number format, as for :func:`minicube.engines.open_engine`.
         engine: What runs the network.
+        threads: Of the engine; None for all cores.
     """
 
     memory: int | None = None
     precision: Precision = Precision.AUTO
     engine: EngineName = EngineName.AUTO
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +149,25 @@ class Segmenter:
         seconds = time.perf_counter() - began
         return Segmentation(case, labels, self.models, seconds, plan, probabilities)
 
+    def foresee(self, shape: Shape) -> MemoryPlan | None:
+        """How a case would be kept within the memory, before there is one; None without a limit.
+
+        Args:
+            shape: Voxels of the brain's box along x, y, z at 1 mm.
+
+        Raises:
+            InputError: It could not be.
+        """
+        if self._memory is None:
+            return None
+        plans = []
+        for member in self._members:
+            takes = self._takes(member, shape)
+            assert takes is not None
+            takes = takes.with_more(_bytes_of(CLASSES, shape) if self._averages else 0)
+            plans.append(plan_ahead(member.needs, shape, self._memory, takes))
+        return _together(plans, len(plans))
+
     @property
     def _averages(self) -> bool:
         refine = self._refine
@@ -218,10 +245,14 @@ class _Member:
     def ready(cls, model: Model, limits: Limits, measuring: Measuring) -> _Member:
         takes = None
         if limits.memory is not None:
-            takes = calibrated(model, limits.engine, limits.precision, measuring=measuring)
+            takes = calibrated(
+                model, limits.engine, limits.precision, limits.threads, measuring=measuring
+            )
             _check_any_fits(limits.memory, takes)
             give_back_freed_memory()
-        engine = open_engine(model, engine=limits.engine, precision=limits.precision)
+        engine = open_engine(
+            model, engine=limits.engine, precision=limits.precision, threads=limits.threads
+        )
         return cls(model, engine, takes)
 
     @property

@@ -1,6 +1,6 @@
 """What fits: a cost, a shape and a budget in, a plan out. Nothing here knows torch."""
 
-from minicube.planning.budget import in_words, parse_memory
+from minicube.planning.budget import in_words, is_auto, parse_memory
 from minicube.planning.cost import LevelsCost, NetworkCost, PieceCost
 from minicube.planning.partition import LevelCut, Partition
 from minicube.planning.plan import Plan, Task, least_bytes, plan_partition
@@ -14,6 +14,7 @@ __all__ = [
     "Plan",
     "Task",
     "in_words",
+    "is_auto",
     "least_bytes",
     "parse_memory",
     "plan_partition",

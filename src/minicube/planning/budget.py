@@ -8,7 +8,7 @@ from typing import Final
 from minicube._errors import InputError
 from minicube._machine import available_memory
 
-__all__ = ["in_words", "parse_memory"]
+__all__ = ["in_words", "is_auto", "parse_memory"]
 
 AUTO: Final = "auto"
 _AUTO_SHARE = 0.8
@@ -26,7 +26,7 @@ def parse_memory(text: str, spare: int | None = None) -> int:
     Raises:
         InputError: It is not a size, or nobody knows what is to spare.
     """
-    if text.strip().lower() == AUTO:
+    if is_auto(text):
         spare = available_memory() if spare is None else spare
         if spare is None:
             raise InputError(
@@ -43,6 +43,11 @@ def parse_memory(text: str, spare: int | None = None) -> int:
             found=text,
         )
     return size
+
+
+def is_auto(text: str) -> bool:
+    """Whether a budget is whatever is to spare."""
+    return text.strip().lower() == AUTO
 
 
 def in_words(size: int) -> str:
