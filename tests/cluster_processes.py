@@ -11,27 +11,48 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from distributed import Client
+from distributed.security import Security
 
 HERE = "127.0.0.1"
+CONFIG = "DASK_CONFIG"
+
+
+def write_certificates(folder: Path) -> Security:
+    """Certificates of scheduler, workers and client, and Dask's configuration that names them."""
+    folder.mkdir(parents=True)
+    made = Security.temporary()
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    cert.write_text(made.tls_client_cert)
+    key.write_text(made.tls_client_key)
+    pair = {"cert": str(cert), "key": str(key)}
+    tls = {"ca-file": str(cert), "scheduler": pair, "worker": pair, "client": pair}
+    config = {"distributed": {"comm": {"require-encryption": True, "tls": tls}}}
+    (folder / "tls.yaml").write_text(json.dumps(config))  # JSON is YAML
+    return made
 
 
 @contextmanager
-def cluster(folder: Path, names: list[str]) -> Iterator[str]:
-    """A scheduler and a worker of each name, which its nanny starts again; gives the address."""
+def cluster(folder: Path, names: list[str], config: Path | None = None) -> Iterator[str]:
+    """A scheduler and a worker of each name, which its nanny starts again; gives the address.
+
+    With a configuration that names certificates they speak TLS.
+    """
     folder.mkdir(parents=True)
     told, log = folder / "scheduler.json", (folder / "log.txt").open("wb")
     words = ["--host", HERE, "--port", "0", "--dashboard-address", f"{HERE}:0"]
-    processes = [_dask(folder, log, "scheduler", *words, "--scheduler-file", str(told))]
+    words += ["--protocol", "tcp" if config is None else "tls", "--scheduler-file", str(told)]
+    env = os.environ | {"DASK_TEMPORARY_DIRECTORY": str(folder)}
+    env |= {} if config is None else {CONFIG: str(config)}
+    start = partial(_dask, folder, log, env)
+    processes = [start("scheduler", *words)]
     try:
         address = _address(told, processes[0])
-        processes += [
-            _dask(folder, log, "worker", address, "--nthreads", "1", "--name", name)
-            for name in names
-        ]
+        processes += [start("worker", address, "--nthreads", "1", "--name", name) for name in names]
         yield address
     finally:
         for process in reversed(processes):
@@ -103,13 +124,13 @@ def _at_work(dask_worker: Any) -> tuple[str, int, list[str]]:
     return str(dask_worker.name), os.getpid(), cases
 
 
-def _dask(folder: Path, log: Any, *words: str) -> subprocess.Popen[bytes]:
+def _dask(folder: Path, log: Any, env: dict[str, str], *words: str) -> subprocess.Popen[bytes]:
     beside = str(Path(__file__).parent)  # workers import what is asked of them from here
-    path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), beside]))
+    path = os.pathsep.join(filter(None, [env.get("PYTHONPATH"), beside]))
     return subprocess.Popen(
         [sys.executable, "-m", "dask", *words],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": path, "DASK_TEMPORARY_DIRECTORY": str(folder)},
+        env=env | {"PYTHONPATH": path},
         stdout=log,
         stderr=log,
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from distributed import Client
 
-from cluster_processes import cluster, is_segmented, kill_in_mid_work
+from cluster_processes import CONFIG, cluster, is_segmented, kill_in_mid_work, write_certificates
 from minicube import InputError
 from minicube.cli import main
 from minicube.cluster.addresses import check_address, check_closed
@@ -26,9 +28,10 @@ def _segment(*words: str | Path) -> int:
     return int(ended.value.code or 0)
 
 
-def _started(*words: str | Path) -> subprocess.Popen[str]:
+def _started(*words: str | Path, **env: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "minicube", "segment", *map(str, words)],
+        env=os.environ | env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -67,15 +70,19 @@ def serial(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_worker_killed_in_mid_work_loses_nothing(
     cohort: Path, serial: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "out"
-    with cluster(tmp_path / "dask", ["victim", "other"]) as address:
-        run = _started(cohort, "-o", out, "--scheduler", address)
-        with Client(address, set_as_default=False) as client:
+    out, config = tmp_path / "out", tmp_path / "config"
+    security = write_certificates(config)
+    with cluster(tmp_path / "dask", ["victim", "other"], config) as address:
+        assert address.startswith("tls://")
+        run = _started(cohort, "-o", out, "--scheduler", address, **{CONFIG: str(config)})
+        with Client(address, security=security, set_as_default=False) as client:
             blow = kill_in_mid_work(client, "victim", is_segmented(out))
             told = run.communicate(timeout=120)[1]
+        shown = next(word for word in told.split() if word.startswith("http://127.0.0.1:"))
+        with urlopen(shown, timeout=30) as page:
+            assert b"victim" in page.read()
     assert run.returncode == 3
     assert f"1 of {CASES} cases failed" in told
-    assert "/info/main/workers.html" in told
     assert f"{blow.case}_seg.nii.gz" in _maps(out) or blow.case == BAD
     assert _maps(out) == _maps(serial)
     assert _table(out) == _table(serial)
