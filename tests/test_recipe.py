@@ -10,7 +10,7 @@ import pytest
 
 from minicube._errors import InputError
 from minicube.recipe import SHIPPED, Recipe, RecipeRequest, RecipeRun, accuracy, follow, trainings
-from minicube.scans import load_case
+from minicube.scans import Sequence, load_case
 from minicube.training import TrainingConfig, find_labelled_cases
 from small_cases import write_small_dataset
 
@@ -134,6 +134,10 @@ def test_a_recipe_is_followed_judged_and_gone_on_with(tmp_path: Path) -> None:
     }
     wt = [dice["WT"] for dice in found["cases"].values()]
     assert found["all"]["WT"]["mean"] == pytest.approx(np.mean(wt))
+
+    less = accuracy(followed, without=[Sequence.T1C])["nothing-real"]["0"]
+    assert [*less["all"]] == ["WT", "TC"]  # enhancement cannot be told
+    assert accuracy(followed) == rows  # kept apart
 
     # Gone on with: nothing is made anew, other settings are refused, so are other cases.
     follow(request)

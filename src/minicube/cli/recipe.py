@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from minicube._errors import require
+from minicube._errors import InputError, require
 from minicube.cli._shared import JsonOption, emit_json, progress, results
 from minicube.cli._training import TrainingDisplay
 
 __all__ = ["recipe"]
+
+SequenceName = Literal["t1n", "t1c", "t2w", "t2f"]
 
 
 def recipe(
@@ -26,6 +28,10 @@ def recipe(
     table: Annotated[
         bool, typer.Option("--table", help="Train nothing; judge what is done and print.")
     ] = False,
+    without: Annotated[
+        list[SequenceName] | None,
+        typer.Option(help="With --table: judge without this sequence; again for more."),
+    ] = None,
     json: JsonOption = None,
 ) -> None:
     """Make the trainings of a recipe; given again, go on where it was stopped.
@@ -36,7 +42,10 @@ def recipe(
     """
     require("Following a recipe", "train", "torch", "lightning_fabric", "monai", "scipy")
     from minicube.recipe import Recipe, RecipeRequest, RecipeRun, accuracy, follow
+    from minicube.scans import Sequence
 
+    if without and not table:
+        raise InputError("--without says how to judge.", hint="add --table")
     request = RecipeRequest(Recipe.read(file), data, out, tuple(only or ()))
     with progress() as display:
         shown = TrainingDisplay(display)
@@ -44,7 +53,8 @@ def recipe(
         if not table:
             return
         task = display.add_task("judging", total=None, note="")
-        rows = accuracy(found, judged=lambda name: display.update(task, note=name))
+        absent = [Sequence(name) for name in without or ()]
+        rows = accuracy(found, lambda name: display.update(task, note=name), absent)
     if json is not None:
         emit_json(rows, json)
     if json != "-":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from minicube._files import read_json, write_json
@@ -12,7 +13,8 @@ from minicube.evaluation import Spread, evaluate_case
 from minicube.inference import PostProcessing, Refinements, Segmenter
 from minicube.recipe.run import RecipeRun
 from minicube.recipe.trainings import Training
-from minicube.scans import CaseFiles, LabelScheme, Region, load_case
+from minicube.scans import CaseFiles, LabelScheme, Region, load_case, undeterminable
+from minicube.scans import Sequence as Modality
 from minicube.training import find_labelled_cases
 
 __all__ = ["accuracy"]
@@ -24,12 +26,14 @@ Cases = Mapping[str, Mapping[str, float]]
 def accuracy(
     recipe: RecipeRun,
     judged: Callable[[str], None] = lambda identity: None,
+    without: Collection[Modality] = (),
 ) -> dict[str, Any]:
     """Judge the trainings that are done; what was judged before is not judged again.
 
     Args:
-        recipe: From :func:`minicube.recipe.follow`.
+        recipe: From :func:`minicube.recipe.follow`; of the trainings that it asks for.
         judged: Called with each training's name.
+        without: Sequences that are kept from the network; what cannot be told then is left out.
 
     Returns:
         Plain values by row of the table: of each seed mean, median and n of each region over
@@ -45,10 +49,10 @@ def accuracy(
     rows: dict[str, dict[str, dict[str, Mapping[str, float]]]] = defaultdict(
         lambda: defaultdict(dict)
     )
-    for training in recipe.trainings.values():
+    for training in recipe.wanted():
         if training.judged_on and _is_done(recipe, training):
             cases = [files[name] for name in training.judged_on]
-            dice = _judged_once(recipe, training, cases)
+            dice = _judged_once(recipe, training, cases, without)
             rows[training.table_row][str(training.config.seed)] |= dice
             judged(training.name)
     whole = {
@@ -69,8 +73,11 @@ def _is_done(recipe: RecipeRun, training: Training) -> bool:
     return load_model(folder).description.steps == training.config.steps
 
 
-def _judged_once(recipe: RecipeRun, training: Training, cases: Sequence[CaseFiles]) -> Cases:
-    path = recipe.run_of(training.name).path / "accuracy.json"
+def _judged_once(
+    recipe: RecipeRun, training: Training, cases: Sequence[CaseFiles], without: Collection[Modality]
+) -> Cases:
+    words = "-".join(["accuracy", *(f"no-{sequence.value}" for sequence in sorted(without))])
+    path = recipe.run_of(training.name).path / f"{words}.json"
     model, least = load_model(path.parent), recipe.request.recipe.least_enhancing_ml
     sha256 = model.description.sha256
     if path.exists():
@@ -79,20 +86,29 @@ def _judged_once(recipe: RecipeRun, training: Training, cases: Sequence[CaseFile
             dice: Cases = kept["dice"]
             return dice
     rule = Refinements(post=PostProcessing(least_enhancing_ml=least))
-    found = _judge(Segmenter(model, refinements=rule), cases, recipe.request.recipe.labels)
+    labels = recipe.request.recipe.labels
+    found = _judge(Segmenter(model, refinements=rule), cases, labels, without)
     write_json(path, {"model": sha256, "least_enhancing_ml": least, "dice": found})
     return found
 
 
-def _judge(segmenter: Segmenter, cases: Sequence[CaseFiles], labels: LabelScheme | None) -> Cases:
+def _judge(
+    segmenter: Segmenter,
+    cases: Sequence[CaseFiles],
+    labels: LabelScheme | None,
+    without: Collection[Modality],
+) -> Cases:
     found = {}
     for files in cases:
         case = load_case(files, labels=labels)
         assert case.reference is not None  # asked for
+        left = {s: image for s, image in case.images.items() if s not in without}
+        case = replace(case, images=left)
         scores = evaluate_case(
             segmenter.segment(case).labels, case.reference, identity=case.identity
         )
-        dice = {region.value: scores.regions[region].dice for region in Region}
+        told = [region for region in Region if region not in undeterminable(left)]
+        dice = {region.value: scores.regions[region].dice for region in told}
         found[case.identity] = {name: d for name, d in dice.items() if d is not None}
     return found
 
@@ -107,5 +123,6 @@ def _split(cases: Cases, low_grade: Sequence[str]) -> dict[str, Any]:
 
 
 def _spread(cases: Cases) -> dict[str, dict[str, Any]]:
-    spreads = {r.value: Spread(tuple(dice[r.value] for dice in cases.values())) for r in Region}
+    told = [*next(iter(cases.values()))]
+    spreads = {region: Spread(tuple(dice[region] for dice in cases.values())) for region in told}
     return {region: {**found.to_dict(), "n": found.n} for region, found in spreads.items()}
