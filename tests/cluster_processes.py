@@ -25,7 +25,7 @@ CONFIG = "DASK_CONFIG"
 def write_certificates(folder: Path) -> Security:
     """Certificates of scheduler, workers and client, and Dask's configuration that names them."""
     folder.mkdir(parents=True)
-    made = Security.temporary()
+    made: Security = Security.temporary()
     cert, key = folder / "cert.pem", folder / "key.pem"
     cert.write_text(made.tls_client_cert)
     key.write_text(made.tls_client_key)
