@@ -1,6 +1,6 @@
 """Put the trainings of a recipe into the package: ``default`` in half precision, ``tiny`` in int8.
 
-python scripts/ship_model.py RECIPE --data MATERIAL --out RUNS --temperature 1.2 --only default
+python scripts/ship_model.py RECIPE --data MATERIAL --out RUNS --temperature 1.2
 
 Refused where fewer bits cost more than half a point of Dice on the recipe's real cases. Those were
 learnt from, so their Dice says how alike the two are, and not how good.
@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--only", choices=MODELS)
+    parser.add_argument("--training", help="With --only: another training than that model's.")
     given = parser.parse_args()
     recipe = Recipe.read(given.recipe)
     for name, (training, numbers) in MODELS.items():
@@ -39,7 +40,7 @@ def main() -> None:
             continue
         made = export_model(
             ExportRequest(
-                model=load_model(given.out / training),
+                model=load_model(given.out / (given.training or training)),
                 out=WEIGHTS / name / PORTABLE,
                 numbers=numbers,
                 cases=find_cases(given.data / recipe.cases),

@@ -20,7 +20,7 @@ from minicube.engines import (
     open_engine,
     volume_logits,
 )
-from minicube.engines.portable import METADATA, graph_checksum, metadata_of
+from minicube.engines.portable import METADATA, NORMS, graph_checksum, metadata_of
 from minicube.inference import shipped_model
 from minicube.planning import LevelCut, Partition
 from phoning import connections
@@ -93,10 +93,10 @@ def test_a_halo_a_step_short_is_noticed(name: EngineName, monkeypatch: pytest.Mo
     engine, images = ENGINES[name], _images((48, 48, 48))
     cost = engine.cost
     short = [
-        level.model_copy(update={"decode_halo": level.decode_halo - level.factor})
+        level.model_copy(update={"decode_halo": max(0, level.decode_halo - level.factor)})
         for level in cost.levels
     ]
-    cut = Partition((LevelCut(0, 1, (16, 48, 48)),))
+    cut = Partition((LevelCut(0, 2, (16, 48, 48)),))
     whole = volume_logits(engine, images)
     assert np.abs(whole - volume_logits(engine, images, cut)).max() < SAME_LOGITS
     monkeypatch.setattr(engine, "cost", cost.model_copy(update={"levels": tuple(short)}))
@@ -119,7 +119,7 @@ segment_volume(engine, np.ones((4, 32, 32, 32), np.float32))
 def test_the_file_says_what_it_is() -> None:
     model = shipped_model()
     assert model.is_exported
-    assert list(metadata_of(model.place)) == [METADATA]
+    assert list(metadata_of(model.place)) == [METADATA, NORMS]
     description = model.description
     assert description.sequences == ("t1n", "t1c", "t2w", "t2f")
     assert description.sha256 == graph_checksum(model.place)

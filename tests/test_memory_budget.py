@@ -19,7 +19,7 @@ from minicube.engines.calibration import Calibration, calibrated
 from minicube.export import ExportRequest, export_model
 from minicube.inference import MemoryPlan, shipped_model
 from minicube.phantom import PhantomSpec, make_phantom
-from minicube.planning import parse_memory
+from minicube.planning import Partition, parse_memory
 from minicube.planning.guard import Guarded, run_within
 from minicube.scans import Layout, write_case
 from minicube.volumes import Box, Frame
@@ -106,7 +106,7 @@ def _segment(
 @LINUX
 @pytest.mark.parametrize(
     ("engine", "spare"),
-    [("openvino", 250), ("openvino", 500), ("onnxruntime", 400), ("torch", 250), ("torch", 500)],
+    [("openvino", 250), ("openvino", 500), ("onnxruntime", 400), ("torch", 200), ("torch", 250)],
 )
 def test_a_case_stays_within_its_budget(
     case: Path, tmp_path: Path, engine: str, spare: int
@@ -119,7 +119,7 @@ def test_a_case_stays_within_its_budget(
     assert done.peak <= budget
     assert "times the whole volume's work" in done.errors  # the plan, in words
     memory = json.loads(done.output)["memory"]
-    assert memory["overhead"] > 1  # it did have to cut
+    assert memory["cut"] != Partition().in_words()
     assert memory["peak_bytes"] <= memory["predicted_bytes"] <= budget
     assert memory["predicted_bytes"] <= 1.15 * memory["peak_bytes"]
 

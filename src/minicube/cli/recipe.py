@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -13,8 +13,6 @@ from minicube.cli._shared import JsonOption, emit_json, progress, results
 from minicube.cli._training import TrainingDisplay
 
 __all__ = ["recipe"]
-
-SequenceName = Literal["t1n", "t1c", "t2w", "t2f"]
 
 
 def recipe(
@@ -29,8 +27,8 @@ def recipe(
         bool, typer.Option("--table", help="Train nothing; judge what is done and print.")
     ] = False,
     without: Annotated[
-        list[SequenceName] | None,
-        typer.Option(help="With --table: judge without this sequence; again for more."),
+        list[str] | None,
+        typer.Option(help="With --table: judge without t1n, t1c, t2w or t2f; again for more."),
     ] = None,
     json: JsonOption = None,
 ) -> None:
@@ -46,6 +44,10 @@ def recipe(
 
     if without and not table:
         raise InputError("--without says how to judge.", hint="add --table")
+    if unknown := set(without or ()) - set(Sequence):
+        raise InputError(
+            "--without names no sequence.", expected=", ".join(Sequence), found=", ".join(unknown)
+        )
     request = RecipeRequest(Recipe.read(file), data, out, tuple(only or ()))
     with progress() as display:
         shown = TrainingDisplay(display)

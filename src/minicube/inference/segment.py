@@ -279,7 +279,7 @@ def segment(case: Case, model: Path | str | None = None) -> Segmentation:
 
 def shipped_model() -> Model:
     """The model inside the package."""
-    return load_model(Path(__file__).parents[1] / "weights" / "provisional")
+    return load_model(Path(__file__).parents[1] / "weights" / "default")
 
 
 def _check_any_fits(memory: int, takes: Calibration) -> None:
