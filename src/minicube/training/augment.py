@@ -10,26 +10,29 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from monai.transforms import (
-    Compose,
-    Rand3DElasticd,
-    RandAdjustContrastd,
-    RandAffined,
-    RandBiasFieldd,
-    RandFlipd,
-    RandGaussianNoised,
-    RandGaussianSharpend,
-    RandGaussianSmoothd,
-    RandScaleIntensityd,
-    RandShiftIntensityd,
-    RandSimulateLowResolutiond,
-    Transform,
-)
 from numpy.typing import NDArray
 from torch import Tensor
 
+from minicube.engines.telemetry import left_out
 from minicube.scans import Sequence
 from minicube.training.config import Augmentation
+
+with left_out("mlflow"):  # MONAI imports it wherever it is installed; it takes seconds
+    from monai.transforms import (
+        Compose,
+        Rand3DElasticd,
+        RandAdjustContrastd,
+        RandAffined,
+        RandBiasFieldd,
+        RandFlipd,
+        RandGaussianNoised,
+        RandGaussianSharpend,
+        RandGaussianSmoothd,
+        RandScaleIntensityd,
+        RandShiftIntensityd,
+        RandSimulateLowResolutiond,
+        Transform,
+    )
 
 __all__ = ["Augment", "augmentation"]
 
