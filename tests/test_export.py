@@ -43,7 +43,7 @@ from minicube.networks import (
 )
 from minicube.scans import find_cases
 from minicube.training import TrainingConfig, fit
-from minicube.training.loop import Material
+from minicube.training.request import Material
 from minicube.training.run_folder import RunFolder
 from small_cases import write_small_dataset
 from small_training import store_small, tiny

@@ -50,3 +50,6 @@ class TrainingDisplay:
             f"step {step}: held-out loss {scores.loss:.3f}, mean Dice over "
             f"{scores.cases} case{'s' * (scores.cases != 1)}: {dice}"
         )
+
+    def warned(self, words: str) -> None:
+        self._display.console.print(words)

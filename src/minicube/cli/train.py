@@ -61,6 +61,13 @@ def train(
         typer.Option(help="Where to compute; --memory is then of the card. Not verified on one."),
     ] = "cpu",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    mlflow: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STORE",
+            help="Tell MLflow as well: an SQLite file, or a server's http(s)://.",
+        ),
+    ] = None,
 ) -> None:
     """Train a network on labelled cases.
 
@@ -71,6 +78,8 @@ def train(
     Presets, for --config: segnet, unet2d, unet3d-report, unet3d-context and vnet are the systems
     of the report with the repairs; each with -as-reported behind it is as the report had it.
     unet3d-fast is the network for processors without a GPU.
+
+    Several processes that torchrun or srun start train together: docs/distributed.md.
     """
     require("Training", "train", "torch", "lightning_fabric", "monai")
     if minutes is not None and steps is not None:
@@ -79,7 +88,7 @@ def train(
     from minicube.inference import shipped_model
     from minicube.planning import parse_memory
     from minicube.reporting import run_report, write_report
-    from minicube.training import Device, TrainingRequest
+    from minicube.training import Device, MlflowStore, TrainingRequest, rank_here
     from minicube.training import train as run_training
     from minicube.training.device import spare_on_card
 
@@ -99,9 +108,12 @@ def train(
         start=None if model is None else model.place,
         memory=None if memory is None else parse_memory(memory, spare),
         device=place,
+        mlflow=None if mlflow is None else MlflowStore.called(mlflow),
     )
     with progress() as display:
         run = run_training(request, TrainingDisplay(display))
+    if rank_here():
+        return  # the first process says and draws it
     page = run.path / "report.html"
     write_report(page, run_report(run.path))
     results().print(f"trained: {run.path}\nreport: {page}")

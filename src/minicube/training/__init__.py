@@ -5,10 +5,13 @@ from minicube.training.data import find_labelled_cases, prepare_cases
 from minicube.training.device import Device
 from minicube.training.going_on import config_to_go_on
 from minicube.training.listener import Listener, SilentListener
-from minicube.training.loop import Material, TrainingRequest, fit, train
+from minicube.training.loop import fit, train
 from minicube.training.memory import TrainingPlan, within_memory
+from minicube.training.ranks import Ranks, rank_here
+from minicube.training.request import Material, TrainingRequest
 from minicube.training.run_folder import RunFolder
 from minicube.training.stepper import Cause, Diverged, seconds_a_step
+from minicube.training.tracking import MlflowStore
 from minicube.training.validate import Scores
 
 __all__ = [
@@ -18,6 +21,8 @@ __all__ = [
     "Diverged",
     "Listener",
     "Material",
+    "MlflowStore",
+    "Ranks",
     "RunFolder",
     "Scores",
     "SilentListener",
@@ -29,6 +34,7 @@ __all__ = [
     "fit",
     "prepare_cases",
     "preset_names",
+    "rank_here",
     "seconds_a_step",
     "train",
     "within_memory",

@@ -11,6 +11,7 @@ import numpy as np
 
 from minicube._errors import InputError
 from minicube.scans import CaseFiles, LabelScheme, find_cases, load_case
+from minicube.training.ranks import ALONE, Ranks
 from minicube.volumes import (
     Origin,
     StoredCase,
@@ -64,6 +65,7 @@ def prepare_cases(
     denoise: bool = False,
     before: Mapping[str, Origin] | None = None,
     done: Callable[[int, int], None] = lambda count, of: None,
+    ranks: Ranks = ALONE,
 ) -> list[StoredCase]:
     """Read, prepare and store cases, two at a time.
 
@@ -75,12 +77,14 @@ def prepare_cases(
         labels: Scheme of the references, where their files do not say.
         denoise: Take Rician noise away first.
         before: What each case was made from when the run began; None for a run that begins.
-        done: Called once a case is stored, with how many are and of how many.
+        done: Called once a case of this rank is stored, with how many are and of how many.
+        ranks: That share the cases; the folder is one that all of them see.
 
     Raises:
         InputError: A case cannot be used, or is not what it was when the run began.
     """
 
+    mine = [cases[i] for i in ranks.share(len(cases))]
     ready = count(1)
 
     def one(files: CaseFiles) -> StoredCase:
@@ -94,11 +98,14 @@ def prepare_cases(
         if stored is None:
             case = load_case(files, labels=scheme)
             stored = store_one(prepare(case, denoise=denoise), folder, origin)
-        done(next(ready), len(cases))
+        done(next(ready), len(mine))
         return stored
 
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        return list(pool.map(one, cases))
+    def all_mine() -> list[StoredCase]:
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            return list(pool.map(one, mine))
+
+    return [case for part in ranks.everyone(all_mine) for case in part]
 
 
 def _refuse_changed(identity: str, before: Origin, now: Origin) -> None:

@@ -29,6 +29,9 @@ class Listener(Protocol):
     def validated(self, step: int, scores: Scores) -> None:
         """The held-out cases were scored."""
 
+    def warned(self, words: str) -> None:
+        """Something went wrong that a training does not end for."""
+
 
 class SilentListener:
     """Does nothing."""
@@ -46,4 +49,7 @@ class SilentListener:
         """Nothing."""
 
     def validated(self, step: int, scores: Scores) -> None:
+        """Nothing."""
+
+    def warned(self, words: str) -> None:
         """Nothing."""

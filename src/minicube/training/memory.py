@@ -15,6 +15,7 @@ from minicube.planning import Partition, Task, in_words, least_bytes, plan_parti
 from minicube.training.config import Sampling, TrainingConfig
 from minicube.training.device import Device, held_before
 from minicube.training.losses import build_loss
+from minicube.training.ranks import ALONE, Ranks
 from minicube.volumes import Shape
 
 __all__ = ["TrainingPlan", "scoring_partition", "step_bytes", "within_memory"]
@@ -57,7 +58,11 @@ class TrainingPlan:
 
 
 def within_memory(
-    config: TrainingConfig, budget: int, largest: Shape, device: Device = Device.CPU
+    config: TrainingConfig,
+    budget: int,
+    largest: Shape,
+    device: Device = Device.CPU,
+    ranks: Ranks = ALONE,
 ) -> TrainingPlan:
     """The first of ever more frugal ways that fits.
 
@@ -70,6 +75,7 @@ def within_memory(
             torch reserves there.
         largest: Voxels of the largest case along x, y, z; whole volumes are of that size.
         device: That the network lives on.
+        ranks: That share a step's samples; the budget is that of one of them.
 
     Raises:
         InputError: None fits; the smallest budget that would is named.
@@ -77,7 +83,7 @@ def within_memory(
     resident = _resident(device)
     least = 0
     for way in _ways(config):
-        predicted = int((resident + step_bytes(way, largest)) * _SLACK) + _SCRATCH
+        predicted = int((resident + step_bytes(way, largest, ranks)) * _SLACK) + _SCRATCH
         if predicted <= budget:
             return TrainingPlan(way, predicted, budget)
         least = predicted if least == 0 else min(least, predicted)
@@ -119,17 +125,19 @@ def scoring_partition(
     return plan.partition
 
 
-def step_bytes(config: TrainingConfig, largest: Shape) -> int:
+def step_bytes(config: TrainingConfig, largest: Shape, ranks: Ranks = ALONE) -> int:
     """Bytes that the network, its optimiser and one step hold; counted without numbers.
 
     Args:
         config: Of the training.
         largest: Voxels of the largest case along x, y, z.
+        ranks: That share a step's samples; what the one with most of them holds counts.
     """
+    drawn = math.ceil(config.batch / ranks.count)
     with torch.device("meta"):
         network = build_network(config.network_config)
         network.recompute = config.recompute
-        batch = 1 if config.one_by_one else config.batch
+        batch = 1 if config.one_by_one else drawn
         shape = _answered(config, largest, network.stride)
         seen = [n + 2 * network.margin for n in shape]
         images = torch.zeros(batch, network.config.sequences, *seen)
@@ -141,10 +149,11 @@ def step_bytes(config: TrainingConfig, largest: Shape) -> int:
             return loss(network.in_slabs(images, config.slab), labels)
         return loss(network(images), labels)
 
-    pictures = config.batch * images[0].numel() * _FLOAT
-    samples = pictures + config.batch * labels[0].numel() * _LABEL
+    pictures = drawn * images[0].numel() * _FLOAT
+    samples = pictures + drawn * labels[0].numel() * _LABEL
     weights = network.parameter_count * _FLOAT
-    states = _STATES + bool(config.average)
+    # DDP keeps the gradients' places from step to step.
+    states = _STATES + bool(config.average) + (ranks.count > 1)
     # Samples are drawn before a step begins, beside the gradients of the step before.
     a_voxel = _DRAWING if torch.get_num_threads() > 1 else _DRAWING_ALONE
     drawing = weights + max(images[0, 0].numel() * a_voxel, pictures * _STACKING)

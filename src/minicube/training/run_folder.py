@@ -10,6 +10,8 @@ weights.safetensors its weights                ┘ `minicube segment --model RUN
 validation.json     scores of the held-out cases, last time
 checkpoint.pt       where to go on from (tensors and numbers only)
 prepared/           the cases as the network sees them; may be deleted after the run
+tensorboard/        the numbers of metrics.csv, for TensorBoard
+mlflow.json         which run of MLflow's this is, where it is told
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -161,5 +164,6 @@ def environment() -> dict[str, Any]:
         "processor": torch.cpu.get_capabilities().get("cpu_name", platform.processor()),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "ranks": dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1,
         **{name: metadata.version(name) for name in _PACKAGES},
     }

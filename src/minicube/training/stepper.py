@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from statistics import median
 from typing import Any
@@ -25,7 +25,9 @@ from minicube.training.config import (
 )
 from minicube.training.device import Device, computes_bf16
 from minicube.training.losses import build_loss
+from minicube.training.ranks import ALONE, Ranks
 from minicube.training.sampling import Sampler
+from minicube.training.statistics import in_turn, share_statistics
 from minicube.volumes import StoredCase
 from minicube.volumes.stream import Stream
 
@@ -72,6 +74,10 @@ class Stepper:
         cases: To learn from.
         device: That the network lives on; samples are made on the CPU.
         stream: Cases made meanwhile, to learn from as well.
+        ranks: That share the samples of a step; each ends it with the same weights.
+
+    Raises:
+        InputError: A step has fewer samples than there are ranks.
     """
 
     def __init__(
@@ -80,28 +86,28 @@ class Stepper:
         cases: list[StoredCase],
         device: Device = Device.CPU,
         stream: Stream | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        # Here, for they take seconds, which a refusal or a table need not wait for.
-        from lightning_fabric import Fabric
-
+        # Here, for it takes seconds, which a refusal or a table need not wait for.
         from minicube.training.augment import augmentation
 
+        ranks.refuse_idle(config.batch)
         torch.manual_seed(config.seed)
         self.bf16 = computes_bf16(device, config.precision)
         self.seconds = dict.fromkeys(Cause, 0.0)
-        self._fabric = Fabric(
-            accelerator=device.value,
-            devices=1,
-            precision="bf16-mixed" if self.bf16 else "32-true",
-        )
+        self._ranks = ranks
+        self._fabric = ranks.fabric(device, "bf16-mixed" if self.bf16 else "32-true")
         self.network = build_network(config.network_config).channels_last()
         self.network.recompute = config.recompute
+        if ranks.count > 1 and not config.one_by_one:
+            share_statistics(self.network, ranks)
         self._module, self._optimizer = self._fabric.setup(
             self.network, _optimizer(self.network, config)
         )
         self._average = averaged(self.network, config.average) if config.average else None
         self._config = config
         self._loss = build_loss(config.loss)
+        self._loss_of_step = build_loss(config.loss, ranks=ranks)
         self._sampler = Sampler(cases, config, self.network.margin, self.network.stride, stream)
         self._augment = augmentation(config.augmentation, planar=not all(self.network.axes))
         self._plain = augmentation(Augmentation.none())
@@ -139,15 +145,31 @@ class Stepper:
         return network
 
     def _learn_from(self, images: Tensor, labels: Tensor) -> float:
-        """Leave the gradient of the loss at the weights; return the loss."""
-        size = 1 if self._config.one_by_one else len(images)
-        parts = [(images[i : i + size], labels[i : i + size]) for i in range(0, len(images), size)]
+        """Leave the gradient of the loss at the weights; return the loss.
+
+        DDP averages the gradients of the ranks. The loss of a whole step is the same number on
+        each, and its sums hand on the gradients of all: the average is the gradient.
+        """
+        if self._config.one_by_one:
+            return self._learn_one_by_one(images, labels)
+        loss = self._loss_of_step(self._logits(images), labels)
+        self._fabric.backward(loss)
+        return float(loss.detach())
+
+    def _learn_one_by_one(self, images: Tensor, labels: Tensor) -> float:
+        ranks, batch = self._ranks, self._config.batch
         value = 0.0
-        for seen, truth in parts:
-            loss = self._loss(self._logits(seen), truth) / len(parts)
-            value += float(loss.detach())
-            self._fabric.backward(loss)
-        return value
+        with in_turn(self.network, ranks, batch) if ranks.count > 1 else nullcontext():
+            for i in range(len(images)):
+                more = i + 1 < len(images)
+                with self._fabric.no_backward_sync(self._module, enabled=more):
+                    loss = self._loss(self._logits(images[i : i + 1]), labels[i : i + 1])
+                    loss = loss / (batch / ranks.count)
+                    value += float(loss.detach())
+                    self._fabric.backward(loss)
+        if ranks.count == 1:
+            return value
+        return float(ranks.sum(images.new_tensor(value, dtype=torch.float64))) / ranks.count
 
     def _logits(self, images: Tensor) -> Tensor:
         if not self._config.slab:
@@ -158,7 +180,7 @@ class Stepper:
             return self.network.in_slabs(images, self._config.slab).float()
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Samples of one step: ``(batch, sequence, x, y, z)`` and ``(batch, x, y, z)``.
+        """This rank's of one step: ``(samples, sequence, x, y, z)`` and ``(samples, x, y, z)``.
 
         Images have the network's margin around what there are labels for.
         """
@@ -169,7 +191,7 @@ class Stepper:
     def _samples(self, step: int) -> Iterator[tuple[Tensor, Tensor]]:
         margin = self.network.margin
         inside = slice(margin, -margin or None)
-        for i in range(self._config.batch):
+        for i in self._ranks.share(self._config.batch):
             with self.timed(Cause.LOADING):
                 images, labels, seed = self._sampler.draw(step, step * self._config.batch + i)
             with self.timed(Cause.AUGMENTATION):
@@ -261,6 +283,7 @@ def seconds_a_step(
     cases: list[StoredCase],
     clock: Callable[[], float],
     device: Device = Device.CPU,
+    ranks: Ranks = ALONE,
 ) -> float:
     """Seconds of a step, the median of a few after one that warms up; nothing is learnt.
 
@@ -270,8 +293,9 @@ def seconds_a_step(
         clock: ``time.monotonic``, or ``time.thread_time`` where other work on the machine shall
             not count; the latter sees this thread alone.
         device: That the network lives on.
+        ranks: That make a step together, and all call this.
     """
-    trial = Stepper(config, cases, device)
+    trial = Stepper(config, cases, device, ranks=ranks)
     trial.step(0)
     spent = []
     for step in range(1, _TIMED_STEPS + 1):

@@ -13,13 +13,14 @@ from minicube.training.losses.overlap import dice, focal_tversky, region_dice, t
 from minicube.training.losses.probability import widened
 from minicube.training.losses.unified import unified_focal
 from minicube.training.losses.voxelwise import boundary_cross_entropy, cross_entropy, focal
+from minicube.training.ranks import ALONE, Ranks
 
 __all__ = ["Loss", "build_loss", "dice_and_cross_entropy"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Logits ``(B, C, X, Y, Z)`` and target ``(B, X, Y, Z)`` int64 to a scalar, at least fp32."""
 
-_FUNCTIONS: Final[Mapping[Term, Callable[[Tensor, Tensor, LossConfig], Tensor]]] = {
+_FUNCTIONS: Final[Mapping[Term, Callable[[Tensor, Tensor, LossConfig, Ranks], Tensor]]] = {
     Term.CROSS_ENTROPY: cross_entropy,
     Term.FOCAL: focal,
     Term.DICE: dice,
@@ -31,12 +32,13 @@ _FUNCTIONS: Final[Mapping[Term, Callable[[Tensor, Tensor, LossConfig], Tensor]]]
 }
 
 
-def build_loss(config: LossConfig, classes: int = 4) -> Loss:
+def build_loss(config: LossConfig, classes: int = 4, ranks: Ranks = ALONE) -> Loss:
     """Return the loss that a config names; the terms of a sum count alike.
 
     Args:
         config: The loss.
         classes: Channels of the logits, background among them; at least 2.
+        ranks: Whose samples make the batch: the loss is that of all of them, on each rank.
 
     Raises:
         InputError: There is not one class weight for each class.
@@ -52,9 +54,9 @@ def build_loss(config: LossConfig, classes: int = 4) -> Loss:
 
     def loss(logits: Tensor, target: Tensor) -> Tensor:
         logits = widened(logits)  # once, so that the terms' gradients are added in fp32 too
-        total = first(logits, target, config)
+        total = first(logits, target, config, ranks)
         for term in others:
-            total = total + term(logits, target, config)
+            total = total + term(logits, target, config, ranks)
         return total
 
     return loss

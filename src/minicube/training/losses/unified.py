@@ -9,11 +9,14 @@ from minicube.training.losses.config import LossConfig
 from minicube.training.losses.overlap import mean_over_classes, power, tversky_per_class
 from minicube.training.losses.probability import class_weights, widened
 from minicube.training.losses.voxelwise import focused, surprise, voxel_mean
+from minicube.training.ranks import ALONE, Ranks
 
 __all__ = ["unified_focal"]
 
 
-def unified_focal(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
+def unified_focal(
+    logits: Tensor, target: Tensor, config: LossConfig, ranks: Ranks = ALONE
+) -> Tensor:
     """Asymmetric unified focal loss: λ · focal + (1 − λ) · Focal-Tversky.
 
     Class 0 is the common one, which the focal part suppresses; all others are rare, and the
@@ -33,6 +36,7 @@ def unified_focal(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
         target: ``(B, X, Y, Z)`` int64, in 0 … C − 1.
         config: ``delta`` (δ), ``suppress`` (γ), ``mix`` (λ), ``smooth``, ``activation`` and
             ``class_weights`` (of voxels in the first part, of classes in the second) count.
+        ranks: Whose samples the batch is, all of them together.
 
     Returns:
         A scalar ≥ 0.
@@ -40,21 +44,21 @@ def unified_focal(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
     Reference: Yeung et al., "Unified Focal loss", Computerized Medical Imaging and Graphics 95
     (2022) 102026, arXiv:2102.04525, the asymmetric variant.
     """
-    return config.mix * _focal(logits, target, config) + (1 - config.mix) * _tversky(
-        logits, target, config
-    )
+    focal = _focal(logits, target, config, ranks)
+    return config.mix * focal + (1 - config.mix) * _tversky(logits, target, config, ranks)
 
 
-def _focal(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
+def _focal(logits: Tensor, target: Tensor, config: LossConfig, ranks: Ranks) -> Tensor:
     logits = widened(logits)
     values = surprise(logits, target, config.activation)  # (B, 1 or C, X, Y, Z)
     suppressed = (1 - config.delta) * focused(values, config.suppress)
     values = torch.where(target.unsqueeze(1) == 0, suppressed, config.delta * values).mean(dim=1)
     weights = class_weights(config, logits)
-    return voxel_mean(values, None if weights is None else weights[target])
+    return voxel_mean(values, None if weights is None else weights[target], ranks)
 
 
-def _tversky(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
-    losses = tversky_per_class(logits, target, config, (1 - config.delta, config.delta))
+def _tversky(logits: Tensor, target: Tensor, config: LossConfig, ranks: Ranks) -> Tensor:
+    penalties = (1 - config.delta, config.delta)
+    losses = tversky_per_class(logits, target, config, penalties, ranks)
     enhanced = power(losses[1:], 1 - config.suppress)
     return mean_over_classes(torch.cat([losses[:1], enhanced]), config)

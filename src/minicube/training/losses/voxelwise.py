@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from minicube.training.losses.config import Activation, LossConfig
 from minicube.training.losses.probability import class_weights, one_hot, widened
+from minicube.training.ranks import ALONE, Ranks
 
 __all__ = [
     "boundary_cross_entropy",
@@ -25,7 +26,9 @@ __all__ = [
 _TINY = 1e-12
 
 
-def cross_entropy(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
+def cross_entropy(
+    logits: Tensor, target: Tensor, config: LossConfig, ranks: Ranks = ALONE
+) -> Tensor:
     """Cross-entropy −log p_t, mean over voxels.
 
     With softmax p_t is the true class's probability. With sigmoid every class is a yes or a
@@ -36,6 +39,7 @@ def cross_entropy(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
         target: ``(B, X, Y, Z)`` int64, in 0 … C − 1.
         config: ``activation`` and ``class_weights`` count; the weights are those of the
             voxels' true classes, and the weighted sum is divided by the sum of the weights.
+        ranks: Whose samples the batch is, all of them together.
 
     Returns:
         A scalar ≥ 0.
@@ -46,18 +50,20 @@ def cross_entropy(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
     logits = widened(logits)
     weights = class_weights(config, logits)
     if config.activation is Activation.SOFTMAX:
-        return functional.cross_entropy(logits, target, weight=weights)
+        local = functional.cross_entropy(logits, target, weight=weights)
+        return ranks.mean(local, target.numel() if weights is None else weights[target].sum())
     values = surprise(logits, target, config.activation).mean(dim=1)
-    return voxel_mean(values, None if weights is None else weights[target])
+    return voxel_mean(values, None if weights is None else weights[target], ranks)
 
 
-def focal(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
+def focal(logits: Tensor, target: Tensor, config: LossConfig, ranks: Ranks = ALONE) -> Tensor:
     """Focal loss −(1 − p_t)^focusing log p_t, mean over voxels; p_t as in cross-entropy.
 
     Args:
         logits: ``(B, C, X, Y, Z)``, class 0 background.
         target: ``(B, X, Y, Z)`` int64, in 0 … C − 1.
         config: ``focusing`` counts, and what counts for cross-entropy.
+        ranks: Whose samples the batch is, all of them together.
 
     Returns:
         A scalar ≥ 0; with focusing 0 it is cross-entropy.
@@ -68,10 +74,12 @@ def focal(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
     logits = widened(logits)
     weights = class_weights(config, logits)
     values = focused(surprise(logits, target, config.activation), config.focusing).mean(dim=1)
-    return voxel_mean(values, None if weights is None else weights[target])
+    return voxel_mean(values, None if weights is None else weights[target], ranks)
 
 
-def boundary_cross_entropy(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
+def boundary_cross_entropy(
+    logits: Tensor, target: Tensor, config: LossConfig, ranks: Ranks = ALONE
+) -> Tensor:
     """Cross-entropy with voxels near a boundary weighted up: Σ w(x) CE(x) / Σ w(x).
 
     U-Net sums over voxels; here the sum is divided by that of the weights, so that the scale
@@ -82,6 +90,7 @@ def boundary_cross_entropy(logits: Tensor, target: Tensor, config: LossConfig) -
         target: ``(B, X, Y, Z)`` int64, in 0 … C − 1.
         config: ``boundary_weight`` and ``boundary_sigma`` count, see
             :func:`boundary_weights`, and what counts for cross-entropy.
+        ranks: Whose samples the batch is, all of them together.
 
     Returns:
         A scalar ≥ 0; with boundary weight 0 it is cross-entropy.
@@ -91,7 +100,7 @@ def boundary_cross_entropy(logits: Tensor, target: Tensor, config: LossConfig) -
     """
     logits = widened(logits)
     values = surprise(logits, target, config.activation).mean(dim=1)
-    return voxel_mean(values, boundary_weights(target, config).to(values))
+    return voxel_mean(values, boundary_weights(target, config).to(values), ranks)
 
 
 def boundary_weights(target: Tensor, config: LossConfig) -> Tensor:
@@ -133,11 +142,12 @@ def focused(values: Tensor, exponent: float) -> Tensor:
     return doubt.clamp(min=_TINY) ** exponent * values
 
 
-def voxel_mean(values: Tensor, weights: Tensor | None) -> Tensor:
-    """Mean over all voxels, weighted or not."""
+def voxel_mean(values: Tensor, weights: Tensor | None, ranks: Ranks = ALONE) -> Tensor:
+    """Mean over all voxels of all ranks, weighted or not."""
     if weights is None:
-        return values.mean()
-    return (weights * values).sum() / weights.sum()
+        return ranks.mean(values.mean(), values.numel())
+    weight = weights.sum()
+    return ranks.mean((weights * values).sum() / weight, weight)
 
 
 def _distance_to_another_class(labels: NDArray[np.int64]) -> NDArray[np.float32]:
