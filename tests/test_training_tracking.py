@@ -8,6 +8,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,9 @@ def undisturbed(cases: list[StoredCase], tmp_path_factory: pytest.TempPathFactor
     run = tmp_path_factory.mktemp("undisturbed")
     assert _fit(run, cases).warnings == []
     return run
+
+
+NEEDS_MLFLOW = pytest.mark.skipif(find_spec("mlflow") is None, reason="needs the extra mlflow")
 
 
 def _fit(
@@ -206,6 +210,7 @@ assert all(found[key] == value for key, value in expected.items() if "seconds" n
 """
 
 
+@NEEDS_MLFLOW
 def test_mlflow_is_told_and_reports_to_nobody(
     cases: list[StoredCase], undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -223,6 +228,7 @@ def test_mlflow_is_told_and_reports_to_nobody(
     assert _weights(run) == _weights(undisturbed)
 
 
+@NEEDS_MLFLOW
 def test_mlflow_is_told_in_a_file_or_at_an_address(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
