@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,denoise,export,int8,onnxruntime,serve,pacs,raw,cluster,mlflow,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,tune,denoise,export,int8,onnxruntime,serve,pacs,raw,cluster,mlflow,dev]"
 	$(BIN)/python -c "from pathlib import Path; Path('$(STAMP)').touch()"
 
 demo: setup

@@ -85,6 +85,7 @@ def test_segment_and_plan_need_no_torch(tmp_path: Path) -> None:
     ("verb", "extra"),
     [
         ("train", "train"),
+        ("tune", "train,tune"),
         ("segment", "train"),
         ("export", "train,export"),
         ("phantom", "phantom"),
@@ -96,6 +97,7 @@ def test_what_needs_more_says_how_to_get_it(tmp_path: Path, verb: str, extra: st
     out = str(tmp_path / "out.nii.gz")
     words = {
         "segment": ("segment", str(next(data.iterdir())), "-o", out, "--engine", "torch"),
+        "tune": ("tune", "--data", str(data), "--out", str(tmp_path / "search")),
         "train": ("train", "--data", str(data), "--out", str(tmp_path / "run")),
         "export": ("export", str(tmp_path), "-o", str(tmp_path / "out.onnx")),
         "phantom": ("phantom", str(tmp_path / "phantoms")),

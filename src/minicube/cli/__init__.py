@@ -30,6 +30,7 @@ VERBS: Final = {
     "phantom": "Make phantoms: real anatomy, made-up tumours, no patient.",
     "simulate": "Simulate cases: made-up heads, tumours from your own files.",
     "train": "Train a network on labelled cases.",
+    "tune": "Search for settings that learn well; several processes may join.",
     "segment": "Segment a case, or a cohort, which goes on where it was stopped.",
     "plan": "Show how a volume would be segmented within a budget.",
     "export": "Write a model as one ONNX file, which segments without torch.",

@@ -8,6 +8,7 @@ from minicube.reporting.partition_figure import draw_partition
 from minicube.reporting.planes import Panel, contact_sheet, render_planes
 from minicube.reporting.preparation_figure import Preparation
 from minicube.reporting.run_report import run_report
+from minicube.reporting.search_report import search_report
 from minicube.reporting.study_figures import (
     PredictionRow,
     composite_picture,
@@ -31,6 +32,7 @@ __all__ = [
     "render_planes",
     "run_report",
     "score_notes",
+    "search_report",
     "study_report",
     "sweep",
     "write_report",

@@ -1,0 +1,297 @@
+"""A search: what it may try, that it loses nothing when killed, and that processes share it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from minicube import InputError
+from minicube.engines import load_model
+from minicube.training import Listener, SilentListener
+from minicube.tuning import Found, SearchFolder, SearchRequest, Space, run_search, space_names
+from minicube.tuning.storage import opened
+from small_cases import write_small_dataset
+
+BASE: dict[str, Any] = {
+    "widths": [4, 4],
+    "window": [16, 16, 16],
+    "steps": 4,
+    "warmup": 1,
+    "validations": 2,
+    "validation_share": 0.3,
+    "loss": {"name": "focal-tversky"},
+}
+SEARCH: dict[str, Any] = {
+    "loss.alpha": {"low": 0.1, "high": 0.9},
+    "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True},
+    "widths": {"choices": [[4, 4], [4, 4, 4]]},
+}
+
+
+class Silent:
+    """Hears a search and does nothing."""
+
+    def preparing(self, done: int, total: int) -> None:
+        pass
+
+    def counted(self, done: int, total: int) -> None:
+        pass
+
+    def beginning(self, number: int) -> Listener:
+        return SilentListener()
+
+    def ended(self, trial: Found, best: Found | None) -> None:
+        pass
+
+
+def space(**changes: Any) -> Space:
+    values = {"search": SEARCH, "base": BASE, "trials": 5, "startup": 2, "seed": 3, **changes}
+    return Space.checked(values, "test")
+
+
+def search(data: Path, out: Path, **changes: Any) -> dict[str, Any]:
+    """Make a search; returns its results without what depends on the machine."""
+    folder = run_search(SearchRequest(data, out, **{"space": space(), **changes}), Silent())
+    return results(folder)
+
+
+def results(folder: SearchFolder) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(folder.results.read_text(encoding="utf-8"))
+    for trial in found["trials"]:
+        trial["seconds"] = None
+    return found
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_dataset(tmp_path_factory.mktemp("data"), 3)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("searches") / "undisturbed"
+    search(data, out)
+    return out
+
+
+def test_shipped_spaces_can_be_read() -> None:
+    assert space_names() == ["default", "focal-tversky"]
+    for name in space_names():
+        assert Space.read(name).trials >= 30
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"search": {"loss.alpa": {"low": 0, "high": 1}}}, "loss.alpa"),
+        ({"search": {"loss.alpha": {"low": 0.5, "high": 2}}}, r"alpha must lie in \[0, 1\]"),
+        ({"search": {"loss.alpha": {"low": 0.5, "hihg": 2}}}, "hihg"),
+        ({"search": {"loss.alpha": {"low": 0.5, "high": 0.5}}}, "low must be less"),
+        ({"search": {"widths": {"choices": [[4, 4], [4, 4]]}}}, "once"),
+        ({"search": {"validations": {"low": 1, "high": 2, "integer": True}}}, "cannot be searched"),
+        ({"first": [{"loss.alpha": 0.95}]}, "not in the search"),
+        ({"base": BASE | {"window": [15, 16, 16]}}, "multiple"),
+        ({"base": BASE | {"simulated": 0.5}}, "simulated must be 0"),
+        (
+            {"search": {"loss.alpha": {"low": 0, "high": 1, "when": {"loss.name": ["dice"]}}}},
+            "not searched before",
+        ),
+    ],
+)
+def test_what_could_never_be_trained_is_refused(changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        space(**changes)
+
+
+def test_a_key_that_does_not_matter_is_not_drawn() -> None:
+    searched = Space.read("default")
+    drawn = searched.draw(lambda key, one: one.ends()[0])
+    assert drawn["loss.name"] == "dice+ce"
+    assert not {"loss.alpha", "loss.gamma", "loss.delta"} & drawn.keys()
+    tversky = searched.draw(lambda key, one: "tversky" if key == "loss.name" else one.ends()[-1])
+    assert {"loss.alpha", "loss.beta"} <= tversky.keys()
+    assert "loss.gamma" not in tversky
+    config = searched.config(tversky)
+    assert (config.loss.name, config.loss.alpha) == ("tversky", 0.9)
+    assert config.widths == (16, 32, 64, 128, 160)
+
+
+def test_a_search_keeps_all_trials_and_the_weights_of_the_best(
+    data: Path, undisturbed: Path
+) -> None:
+    folder = SearchFolder(undisturbed)
+    found = results(folder)
+    assert [trial["number"] for trial in found["trials"]] == list(range(5))
+    finished = {t["number"]: t["dice"] for t in found["trials"] if t["state"] == "finished"}
+    assert found["best"] == max(finished, key=lambda number: finished[number])
+    with_weights = {path.parent.name for path in undisturbed.glob("trials/*/weights.safetensors")}
+    assert with_weights == {f"{found['best']:04d}"}
+    assert not [*undisturbed.glob("trials/*/checkpoint.pt")]
+    model = load_model(folder.run_of(found["best"]).path)
+    values = found["trials"][found["best"]]["values"]
+    assert model.description.widths == tuple(json.loads(values["widths"]))
+    judged = found["cases"]["held out"]
+    assert len(judged) == 1
+    assert not set(judged) & set(found["cases"]["learnt from"])
+    html = folder.report.read_text(encoding="utf-8")
+    assert "Research use only" in html
+    assert html.count("<svg") >= 4
+
+
+def test_the_same_seed_gives_the_same_trials_and_first_ones_come_first(
+    data: Path, tmp_path: Path
+) -> None:
+    first = [{"loss.alpha": 0.3, "learning_rate": 0.01, "widths": [4, 4, 4]}, {"loss.alpha": 0.7}]
+    two = [search(data, tmp_path / n, space=space(first=first, trials=3)) for n in ("a", "b")]
+    assert two[0] == two[1]
+    values = [trial["values"] for trial in two[0]["trials"]]
+    assert values[0] == {"loss.alpha": 0.3, "learning_rate": 0.01, "widths": "[4, 4, 4]"}
+    assert values[1]["loss.alpha"] == 0.7
+    assert len({v["learning_rate"] for v in values}) == 3
+
+
+def _start(data: Path, out: Path) -> subprocess.Popen[str]:
+    file = out.parent / f"{out.name}.json"
+    file.write_text(space().model_dump_json())
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[4]);"
+        "from test_tuning import Silent, Space; from minicube.tuning import *;"
+        "space = Space.model_validate_json(Path(sys.argv[3]).read_text());"
+        "run_search(SearchRequest(Path(sys.argv[1]), Path(sys.argv[2]), space), Silent())"
+    )
+    words = [str(data), str(out), str(file), str(Path(__file__).parent)]
+    return subprocess.Popen([sys.executable, "-c", code, *words], env=dict(os.environ), text=True)
+
+
+def _trials(folder: SearchFolder) -> list[optuna.trial.FrozenTrial]:
+    with opened(folder.database) as storage:
+        return optuna.load_study(study_name="search", storage=storage).get_trials()
+
+
+def test_killed_and_gone_on_with_equals_undisturbed(
+    data: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    folder = SearchFolder(tmp_path / "killed")
+    process = _start(data, folder.path)
+    deadline = time.monotonic() + 120
+    while not (folder.run_of(2).path / "metrics.csv").exists():
+        assert process.poll() is None, "the search ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    assert [t.number for t in _trials(folder) if t.state is TrialState.RUNNING] == [2]
+    found = search(data, folder.path, space=None)
+    assert found == results(SearchFolder(undisturbed))
+    assert len(_trials(folder)) == 6  # the third was put back
+
+
+def test_two_processes_share_one_search(data: Path, tmp_path: Path) -> None:
+    folder = SearchFolder(tmp_path / "shared")
+    processes = [_start(data, folder.path) for _ in range(2)]
+    assert [process.wait(timeout=240) for process in processes] == [0, 0]
+    trials = _trials(folder)
+    assert [trial.number for trial in trials] == list(range(5))
+    assert all(trial.state.is_finished() for trial in trials)
+    assert len({trial.params["loss.alpha"] for trial in trials}) == 5
+
+
+def test_a_trial_that_cannot_be_is_noted_and_the_search_goes_on(data: Path, tmp_path: Path) -> None:
+    values = {
+        "search": {
+            "widths": {"choices": [[4, 4], [4, 4, 4, 4, 4]]},
+            "window": {"choices": [[16, 16, 16], [24, 24, 24]]},
+        },
+        "first": [{"widths": [4] * 5, "window": [24] * 3}, {"widths": [4] * 2, "window": [24] * 3}],
+        "trials": 2,
+    }
+    found = search(data, tmp_path / "out", space=space(**values))
+    assert [trial["state"] for trial in found["trials"]] == ["failed", "finished"]
+    assert "multiple of the network's stride" in found["trials"][0]["reason"]
+    assert found["best"] == 1
+
+
+def test_an_interrupted_trial_is_gone_on_with(data: Path, tmp_path: Path) -> None:
+    class Stop(SilentListener):
+        def stepped(self, step: int, loss: float) -> None:
+            if step == 3:
+                raise KeyboardInterrupt
+
+    class Impatient(Silent):
+        def beginning(self, number: int) -> Listener:
+            return Stop() if number == 1 else SilentListener()
+
+    request = SearchRequest(data, tmp_path / "stopped", space(trials=2))
+    with pytest.raises(KeyboardInterrupt):
+        run_search(request, Impatient())
+    found = search(data, request.out, space=None, trials=2)
+    assert found["trials"] == search(data, tmp_path / "not", space=space(trials=2))["trials"]
+
+
+def test_unpromising_trials_are_stopped_early(data: Path, tmp_path: Path) -> None:
+    rates = [0.03, 0.02, 1e-6, 1e-6]
+    given = space(
+        search={"learning_rate": {"low": 1e-6, "high": 0.1}},
+        first=[{"learning_rate": rate} for rate in rates],
+        trials=4,
+        base=BASE | {"steps": 24, "validations": 3, "loss": {"name": "dice+ce"}},
+    )
+    found = search(data, tmp_path / "out", space=given)
+    assert [t["state"] for t in found["trials"][:2]] == ["finished", "finished"]
+    stopped = [t for t in found["trials"] if t["state"] == "stopped early"]
+    assert stopped
+    assert all(len(trial["validations"]) < 3 for trial in stopped)
+    whole = search(data, tmp_path / "whole", space=given.model_copy(update={"prune": False}))
+    assert {trial["state"] for trial in whole["trials"]} == {"finished"}
+
+
+def test_another_space_or_other_cases_do_not_join(
+    data: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="another space"):
+        search(data, undisturbed, space=space(seed=4))
+    with pytest.raises(InputError, match="other cases"):
+        search(write_small_dataset(tmp_path, 2), undisturbed)
+    with pytest.raises(InputError, match="judge what was learnt"):
+        search(data, tmp_path / "out", held_out=data)
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("no url", "cannot be read"),
+        ("mysql+mysqldb://lab:secret@nowhere/x", "not installed"),
+        ("sqlite:////no/such/folder/search.db", "cannot be used"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_told_without_the_password(
+    url: str, complaint: str
+) -> None:
+    with pytest.raises(InputError, match=complaint) as caught, opened(url):
+        pass
+    assert "secret" not in str(caught.value)
+
+
+def test_trials_of_a_machine_that_fell_silent_are_put_back(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a server nobody sees another machine's locks: its beat tells."""
+    url = f"sqlite:///{tmp_path / 'server.db'}"
+    with opened(url) as storage:
+        study = optuna.create_study(study_name="search", storage=storage, direction="maximize")
+        silent = study.ask()
+        storage.record_heartbeat(silent._trial_id)
+    time.sleep(1.1)
+    monkeypatch.setattr("minicube.tuning.storage._DEAD_AFTER", 1)
+    found = search(data, tmp_path / "here", storage=url, space=space(trials=1))
+    assert [trial["number"] for trial in found["trials"]] == [0]
+    assert found["trials"][0]["state"] == "finished"
