@@ -319,7 +319,7 @@ def test_trials_of_a_machine_that_fell_silent_are_put_back(
         with pytest.warns(UserWarning, match="supposed to be used with Study.optimize"):
             silent = study.ask()
         storage.record_heartbeat(silent._trial_id)
-    time.sleep(1.1)
+    time.sleep(2.1)
     monkeypatch.setattr("minicube.tuning.storage._DEAD_AFTER", 1)
     found = search(data, tmp_path / "here", storage=url, space=space(trials=1, base=SHORT))
     assert [trial["number"] for trial in found["trials"]] == [0]

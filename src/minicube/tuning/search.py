@@ -33,7 +33,7 @@ from minicube.tuning.folder import SearchFolder
 from minicube.tuning.results import Found, best_of, collect, write_results
 from minicube.tuning.sampler import SeededSampler
 from minicube.tuning.space import Space
-from minicube.tuning.storage import latest, number_of, opened, put_back
+from minicube.tuning.storage import fail_silent, latest, number_of, opened, put_back
 from minicube.tuning.trial import REASON, Impossible, train_one
 from minicube.volumes import StoredCase
 
@@ -181,6 +181,8 @@ class _Search:
 
     def _put_back_the_stopped(self) -> None:
         """Queue trials that nobody is at work on: their process died, or was interrupted."""
+        if self._elsewhere:
+            fail_silent(self._study)
         here = self._folder.here()
         for number, trial in latest(self._study).items():
             if trial.state is TrialState.FAIL and REASON not in trial.user_attrs:

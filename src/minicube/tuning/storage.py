@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from minicube._errors import InputError
 
-__all__ = ["BEGUN_AS", "latest", "number_of", "opened", "put_back"]
+__all__ = ["BEGUN_AS", "fail_silent", "latest", "number_of", "opened", "put_back"]
 
 BEGUN_AS: Final = "begun as"
 """Attribute of a trial that goes on with one that was stopped: Optuna's number of the first."""
@@ -84,6 +84,13 @@ def _open(url: str, more: dict[str, Any]) -> RDBStorage:
     with warnings.catch_warnings():  # the beat is called experimental
         warnings.simplefilter("ignore", ExperimentalWarning)
         return RDBStorage(url, **more)
+
+
+def fail_silent(study: optuna.Study) -> None:
+    """Put back the trials of machines that were not heard of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        optuna.storages.fail_stale_trials(study)
 
 
 def _without_password(url: str) -> str:
