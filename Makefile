@@ -5,6 +5,7 @@
 #   make demo-train   train on phantoms first, 480 steps
 #   make test    the tests
 #   make check   what CI runs: lint, types, import rules, tests
+#   make release-check   build sdist and wheel; install the wheel elsewhere and segment with it
 
 PYTHON ?= python3
 ifeq ($(OS),Windows_NT)
@@ -14,7 +15,7 @@ BIN := .venv/bin
 endif
 STAMP := .venv/setup.stamp
 
-.PHONY: setup demo demo-train test check lint types imports clean
+.PHONY: setup demo demo-train test check lint types imports release-check clean
 
 setup: $(STAMP)
 
@@ -47,6 +48,9 @@ imports: setup
 	$(BIN)/lint-imports
 
 check: lint types imports test
+
+release-check: setup
+	$(BIN)/python scripts/check_release.py
 
 clean:
 	$(PYTHON) -c "import shutil; shutil.rmtree('.venv', True); shutil.rmtree('demo', True)"
