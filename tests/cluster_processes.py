@@ -27,8 +27,9 @@ def write_certificates(folder: Path) -> Security:
     folder.mkdir(parents=True)
     made: Security = Security.temporary()
     cert, key = folder / "cert.pem", folder / "key.pem"
-    cert.write_text(made.tls_client_cert)
-    key.write_text(made.tls_client_key)
+    told = made.get_tls_config_for_role("client")
+    cert.write_text(told["cert"])
+    key.write_text(told["key"])
     pair = {"cert": str(cert), "key": str(key)}
     tls = {"ca-file": str(cert), "scheduler": pair, "worker": pair, "client": pair}
     config = {"distributed": {"comm": {"require-encryption": True, "tls": tls}}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -22,7 +23,7 @@ def test_the_citation_is_of_this_version() -> None:
 
 def test_every_package_we_name_stands_in_the_table_of_licences() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lines = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    lines = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
     named = {canonicalize_name(Requirement(line).name) for line in lines} - {"minicube"}
     page = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
     table = page.partition("## Named in pyproject.toml")[2].partition("\n## ")[0]

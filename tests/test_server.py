@@ -66,7 +66,7 @@ def test_a_reference_that_says_no_scheme_is_asked_about(tmp_path: Path, case_fol
     plain = tmp_path / "plain"
     plain.mkdir()
     for path in case_folder.glob("*.nii.gz"):
-        image = nib.load(path)
+        image = nib.Nifti1Image.from_filename(path)
         nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj), image.affine), plain / path.name)
     with serving(tmp_path / "data") as client:
         job = recognised(client, plain)

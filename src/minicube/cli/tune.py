@@ -128,7 +128,10 @@ class _Display:
         why = f" ({trial.reason})" if trial.reason else ""
         record = "" if best is None else f"; best {best.dice:.3f}, trial {best.number}"
         words = f"{trial.state}{why}{score}: {_in_words(dict(trial.values))}{record}"
-        self._display.console.print(f"trial {trial.number} {words}", markup=False, soft_wrap=True)
+        self.tell(f"trial {trial.number} {words}")
+
+    def tell(self, words: str) -> None:
+        self._display.console.print(words, markup=False, soft_wrap=True)
 
 
 class _Training:
@@ -152,3 +155,6 @@ class _Training:
 
     def validated(self, step: int, scores: Scores) -> None:
         """Nothing: the trial's line says what came of it."""
+
+    def warned(self, words: str) -> None:
+        self._display.tell(f"trial {self._number}: {words}")

@@ -103,10 +103,8 @@ def _judge(
         case = load_case(files, labels=labels)
         assert case.reference is not None  # asked for
         left = {s: image for s, image in case.images.items() if s not in without}
-        case = replace(case, images=left)
-        scores = evaluate_case(
-            segmenter.segment(case).labels, case.reference, identity=case.identity
-        )
+        labelled = segmenter.segment(replace(case, images=left)).labels
+        scores = evaluate_case(labelled, case.reference, identity=case.identity)
         told = [region for region in Region if region not in undeterminable(left)]
         dice = {region.value: scores.regions[region].dice for region in told}
         found[case.identity] = {name: d for name, d in dice.items() if d is not None}

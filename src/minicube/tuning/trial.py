@@ -125,6 +125,9 @@ class _Watch:
     def stepped(self, step: int, loss: float) -> None:
         self._listener.stepped(step, loss)
 
+    def warned(self, words: str) -> None:
+        self._listener.warned(words)
+
     def validated(self, step: int, scores: Scores) -> None:
         self._listener.validated(step, scores)
         last = self._config.validations
