@@ -1,4 +1,4 @@
-"""Peak memory is counted, and counted anew when asked."""
+"""Peak memory is counted, and counted anew when asked; a process ends with its parent."""
 
 from __future__ import annotations
 
@@ -76,3 +76,26 @@ def test_no_more_is_allocated_than_may_be() -> None:
     with allocating_at_most(2 * size):
         np.zeros(size, np.uint8)
     np.zeros(4 * size, np.uint8)
+
+
+CHILD = """
+import sys, time
+from minicube._machine import end_with_parent
+end_with_parent()
+print("in", flush=True)
+time.sleep(float(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("ends_first", ["child", "parent"])
+def test_a_process_ends_with_the_pipe_from_its_parent_or_by_itself(ends_first: str) -> None:
+    seconds = "0" if ends_first == "child" else "60"
+    words = [sys.executable, "-c", CHILD, seconds]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.readline()
+        if ends_first == "parent":
+            process.stdin.close()
+        # Python must not die of the thread that waits for the pipe.
+        assert process.wait(timeout=50) == (0 if ends_first == "child" else 1)

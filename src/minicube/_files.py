@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from minicube._errors import InputError
 
-__all__ = ["filling", "locked", "read_json", "replacing", "write_json", "write_text"]
+__all__ = [
+    "filling",
+    "locked",
+    "read_json",
+    "read_toml",
+    "replacing",
+    "sweep",
+    "write_json",
+    "write_text",
+]
+
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @contextlib.contextmanager
@@ -25,8 +38,8 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
         overwrite: False refuses to replace an existing file.
 
     Raises:
-        InputError: The file exists and must not be replaced, or its folder cannot be
-            written to.
+        InputError: The file exists and must not be replaced, its folder cannot be written to,
+            or the disk is full.
     """
     if not overwrite and path.exists():
         raise InputError(
@@ -42,9 +55,11 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
         raise _cannot_write(path, error) from error
     temporary = Path(name)
     try:
-        yield temporary
+        with _room_for(path):
+            yield temporary
         _give_usual_permissions(temporary)
         try:
+            _sync(temporary)
             temporary.replace(path)
         except OSError as error:
             raise _cannot_write(path, error) from error
@@ -60,7 +75,7 @@ def filling(folder: Path) -> Iterator[Path]:
         folder: To be made; may be there as long as nothing is in it.
 
     Raises:
-        InputError: There is something in it, or the place cannot be written to.
+        InputError: There is something in it, the place cannot be written to, or the disk is full.
     """
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -72,7 +87,8 @@ def filling(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise _cannot_write(folder, error) from error
     try:
-        yield temporary
+        with _room_for(folder):
+            yield temporary
         try:
             if folder.exists():
                 folder.rmdir()
@@ -109,6 +125,15 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a killed process had begun to write in a folder that is :func:`locked`."""
+    for left in [*folder.rglob(".part-*")]:
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str, *, overwrite: bool = True) -> None:
     """Write ``text`` as UTF-8 with plain line ends, whole or not at all."""
     with replacing(path, overwrite=overwrite) as temporary:
@@ -133,6 +158,35 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path} does not exist.") from error
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a readable JSON file.", found=str(error)) from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        InputError: The file is missing, unreadable or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not a readable TOML file.", found=str(error)) from error
+
+
+@contextlib.contextmanager
+def _room_for(path: Path) -> Iterator[None]:
+    """Say in plain words that a disk is full; other faults of the block are not looked at."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise _cannot_write(path, error) from error
+        raise
+
+
+def _sync(path: Path) -> None:
+    """Have the contents on the disk before the name: after a power cut the file is whole."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _give_usual_permissions(path: Path, most: int = 0o666) -> None:

@@ -6,7 +6,9 @@ import contextlib
 import ctypes
 import os
 import platform
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ __all__ = [
     "allocating_at_most",
     "available_memory",
     "describe_machine",
+    "end_with_parent",
     "forget_peak_memory",
     "give_back_freed_memory",
     "peak_memory",
@@ -170,6 +173,22 @@ def allocating_at_most(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def end_with_parent() -> None:
+    """End this process, and the group it heads, when the pipe that is its standard input ends.
+
+    So does the pipe when whoever holds its other end is killed.
+    """
+
+    def wait() -> None:
+        while os.read(0, 1024):  # not by sys.stdin: Python would die of its lock when it ends
+            pass
+        if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _peak_by_resource() -> int | None:

@@ -2,7 +2,7 @@
 
 Exit codes: 0 done; 1 a fault of ours; 2 something given cannot be used as it is;
 3 some cases of a cohort failed, the others are done;
-130 stopped by the user. Nothing heavy is imported before a verb runs.
+130 stopped, by Ctrl-C or by SIGTERM. Nothing heavy is imported before a verb runs.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except InternalError as error:
         _complain(f"minicube failed: {error}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        _complain("stopped")
+    except KeyboardInterrupt as stop:
+        _complain(str(stop) or "stopped")
         sys.exit(130)
 
 

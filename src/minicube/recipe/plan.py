@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from minicube._errors import InputError, wrong_values
+from minicube._files import read_toml
 from minicube.scans import LabelScheme
 from minicube.training import TrainingConfig
 
@@ -98,9 +98,7 @@ class Recipe(_Plain):
             InputError: The file cannot be read, or a key or value is wrong.
         """
         try:
-            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+            return cls.model_validate(read_toml(path))
         except ValidationError as error:
             found = wrong_values(error.errors())
             raise InputError(f"The recipe {path} is wrong.", found=found) from error
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} is not a readable TOML file.", found=str(error)) from error

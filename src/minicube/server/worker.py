@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,7 +21,7 @@ import numpy as np
 
 from minicube._errors import InputError
 from minicube._files import write_json
-from minicube._machine import allocating_at_most, peak_memory
+from minicube._machine import allocating_at_most, end_with_parent, peak_memory
 from minicube._preparing import carried_back, pictured, read
 from minicube.evaluation import BRATS_SURFACES, CaseScores, evaluate_case
 from minicube.inference import DEFAULT_SCHEME, Limits, Segmentation, Segmenter
@@ -60,7 +58,7 @@ _POLITENESS: Final = 10
 
 def main(folder: Path) -> int:
     """Do a job; returns 0 when it is done, 2 when something given cannot be used."""
-    _end_with_server()
+    end_with_parent()
     with contextlib.suppress(OSError, AttributeError):  # Windows: the server set the priority
         os.nice(_POLITENESS)
     place = JobFolder(folder.parent, folder.name)
@@ -77,18 +75,6 @@ def main(folder: Path) -> int:
     result.stage_seconds = clock.seconds
     write_json(place.result, result.model_dump(mode="json"))
     return 0
-
-
-def _end_with_server() -> None:
-    """End this process, and those that it started, when the pipe from the server does."""
-
-    def wait() -> None:
-        sys.stdin.buffer.read()
-        if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():
-            os.killpg(0, signal.SIGKILL)
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 class _Clock:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from minicube._errors import InputError, InternalError
-from minicube._files import locked, write_json
+from minicube._files import locked, sweep, write_json
 from minicube._machine import processor_name
 from minicube.planning import in_words
 from minicube.reporting import study_report, write_report
@@ -81,6 +81,7 @@ def run_study(request: StudyRequest, listener: StudyListener) -> StudyFolder:
     folder = StudyFolder(request.out)
     if request.train:
         with locked(folder.path):
+            sweep(folder.path)
             plan = _plan(folder, request, listener)
             _train(folder, plan, request, listener)
     plan = Plan.read(folder.path)
@@ -246,6 +247,7 @@ def _spoken(command: list[str], processes: set[subprocess.Popen[str]]) -> Iterat
     """
     with subprocess.Popen(
         command,
+        stdin=subprocess.PIPE,  # it ends when this does
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,6 +1,7 @@
 """One training of a study, in a process of its own so that its memory can be told apart.
 
-Run as ``python -m minicube.study.worker``; says how it goes in lines of JSON.
+Run as ``python -m minicube.study.worker``; says how it goes in lines of JSON, and ends when the
+pipe that is its standard input does: with the study, however that ends.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 
 from minicube._errors import InputError
 from minicube._files import read_json, write_json
-from minicube._machine import forget_peak_memory, peak_memory, processor_name
+from minicube._machine import end_with_parent, forget_peak_memory, peak_memory, processor_name
 from minicube.engines import Cut, Model, load_model
 from minicube.inference import Limits, Segmenter
 from minicube.scans import LabelScheme
@@ -195,4 +196,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     main(sys.argv[1:])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
@@ -11,7 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from minicube._errors import InputError, wrong_values
-from minicube._files import read_json
+from minicube._files import read_json, read_toml
 from minicube.engines import Cut, Precision
 from minicube.networks import (
     NETWORKS,
@@ -260,11 +259,7 @@ class TrainingConfig(_Plain):
             )
         if path.suffix == ".json":
             return cls.checked(read_json(path), str(path))
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} is not a readable TOML file.", found=str(error)) from error
-        return cls.checked(values, str(source))
+        return cls.checked(read_toml(path), str(source))
 
     @classmethod
     def checked(cls, values: object, source: str) -> Self:

@@ -6,12 +6,13 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
 
 from minicube._errors import InputError
+from minicube._files import locked, sweep
 from minicube.engines import load_model
 from minicube.engines.trainable import trainable_network
 from minicube.networks import Network, narrowed
@@ -27,7 +28,8 @@ from minicube.training.ranks import Ranks, joined
 from minicube.training.record import Record
 from minicube.training.request import Material, TrainingRequest
 from minicube.training.run_folder import RunFolder
-from minicube.training.stepper import Cause, Stepper, seconds_a_step
+from minicube.training.stepper import Cause, Diverged, Stepper, seconds_a_step
+from minicube.training.stopping import stoppable
 from minicube.training.tracking import MlflowStore, trackers
 from minicube.training.validate import score
 from minicube.volumes import StoredCase
@@ -54,18 +56,31 @@ def train(request: TrainingRequest, listener: Listener | None = None) -> RunFold
     there are is no part of the run, so that any number may go on with it; but sums are then
     rounded differently.
 
+    Ctrl-C and SIGTERM end it after the step that is being made, which is saved.
+
     Raises:
-        InputError: Data or folder cannot be used.
+        InputError: Data or folder cannot be used, or another process trains in the folder.
+        KeyboardInterrupt: It was asked to stop, and has saved.
     """
     refuse_missing(request.device)
-    with joined(request.device) as ranks:
-        heard = listener if listener is not None and ranks.first else SilentListener()
-        return _train(request, heard, ranks)
-
-
-def _train(request: TrainingRequest, heard: Listener, ranks: Ranks) -> RunFolder:
     run = RunFolder(request.out)
-    _refuse_to_mix_runs(run, request.resume)
+    with joined(request.device) as ranks, ExitStack() as held:
+        heard = listener if listener is not None and ranks.first else SilentListener()
+        _refuse_to_mix_runs(run, request.resume)
+        find_labelled_cases(request.data)  # before a folder is made
+        ranks.from_first(lambda: _take(run, request.resume, held))
+        _train(run, request, heard, ranks)
+    return run
+
+
+def _take(run: RunFolder, resume: bool, held: ExitStack) -> None:
+    """Hold a folder against other trainings, and clear what a killed one left half-written."""
+    held.enter_context(locked(run.path))
+    sweep(run.path)
+    _refuse_to_mix_runs(run, resume)  # another one may have begun it meanwhile
+
+
+def _train(run: RunFolder, request: TrainingRequest, heard: Listener, ranks: Ranks) -> None:
     started = run.is_started()
     before = run.read_sources() if started else None
     cases = find_labelled_cases(request.data)
@@ -114,7 +129,6 @@ def _train(request: TrainingRequest, heard: Listener, ranks: Ranks) -> RunFolder
             found=str(error).splitlines()[0],
             hint="begin anew with --memory, smaller windows or a narrower network",
         ) from error
-    return run
 
 
 def fit(
@@ -226,6 +240,7 @@ class _Loop:
             config, material.train, material.device, material.stream, material.ranks
         )
         self._record = record
+        self._recent: list[float] = []  # losses since the last row
         self._seconds = 0.0
 
     @property
@@ -241,27 +256,40 @@ class _Loop:
         scored_at = _milestones(config.steps, config.validations)
         began = saved = time.monotonic()
         before = self._seconds
-        recent: list[float] = []
-        for step in range(first, config.steps):
-            loss, rate = self._stepper.step(step)
-            recent.append(loss)
-            self._seconds = before + time.monotonic() - began
-            self._listener.stepped(step + 1, loss)
-            scoring = step + 1 in scored_at
-            # Checkpoints only where the log is complete: a resumed run logs the same rows.
-            if scoring or (step + 1) % _LOG_EVERY == 0:
-                if self._ranks.first:
-                    self._log(step + 1, sum(recent) / len(recent), rate)
-                recent.clear()
+        with stoppable() as asked_to_stop:
+            for step in range(first, config.steps):
+                loss, rate = self._step(step)
+                self._recent.append(loss)
+                self._seconds = before + time.monotonic() - began
+                self._listener.stepped(step + 1, loss)
+                scoring = step + 1 in scored_at
+                if scoring or (step + 1) % _LOG_EVERY == 0:
+                    self._log(step + 1, rate)
                 if scoring:
                     with self._stepper.timed(Cause.SCORING):
                         self._score(step + 1)
-                due = scoring or time.monotonic() - saved > _CHECKPOINT_SECONDS
-                if due and self._ranks.first:
+                stopping = self._ranks.any(asked_to_stop())
+                if scoring or stopping or time.monotonic() - saved > _CHECKPOINT_SECONDS:
                     self._save(step + 1)
                     saved = time.monotonic()
+                if stopping:
+                    raise KeyboardInterrupt(
+                        f"stopped after step {step + 1}, which is saved; --resume goes on from it"
+                    )
 
-    def _log(self, step: int, loss: float, rate: float) -> None:
+    def _step(self, step: int) -> tuple[float, float]:
+        try:
+            return self._stepper.step(step)
+        except Diverged as error:
+            if self._ranks.first:
+                self._run.write_diverged(error.batch)
+            raise
+
+    def _log(self, step: int, rate: float) -> None:
+        loss = sum(self._recent) / len(self._recent)
+        self._recent.clear()
+        if not self._ranks.first:
+            return
         self._record.add(
             {
                 "step": step,
@@ -310,8 +338,15 @@ class _Loop:
         self._run.write_model(network.state_dict(), said)
 
     def _save(self, step: int) -> None:
+        if not self._ranks.first:
+            return
         self._run.write_checkpoint(
-            {"step": step, "seconds": self._seconds, **self._stepper.state()}
+            {
+                "step": step,
+                "seconds": self._seconds,
+                "recent": self._recent,
+                **self._stepper.state(),
+            }
         )
 
     def _restore(self, start: Path | None) -> int:
@@ -326,9 +361,16 @@ class _Loop:
                 self._write_model(self._stepper.network, 0)
                 self._save(0)
             return 0
-        step = int(state["step"])
-        self._seconds = float(state["seconds"])
-        self._stepper.restore(state)
+        try:
+            step, self._seconds = int(state["step"]), float(state["seconds"])
+            self._recent = [float(loss) for loss in state.get("recent", ())]
+            self._stepper.restore(state)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise InputError(
+                f"The checkpoint in {self._run.path} is not of this run.",
+                found=str(error).splitlines()[0],
+                hint="bring back the run's own, or start the run again in a new folder",
+            ) from error
         self._record.begin(step)
         return step
 

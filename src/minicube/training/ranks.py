@@ -80,6 +80,12 @@ class Ranks:
         total: Tensor = _Sum.apply(local)  # type: ignore[no-untyped-call]
         return total
 
+    def any(self, here: bool) -> bool:
+        """Whether it is so on any rank; all of them have to ask."""
+        if self.count == 1:
+            return here
+        return any(self.everyone(lambda: here))
+
     def stacked(self, local: Tensor) -> Tensor:
         """What each rank has, ``(ranks, …)``, in their order and without gradients."""
         parts = [torch.empty_like(local) for _ in range(self.count)]

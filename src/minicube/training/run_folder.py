@@ -9,6 +9,7 @@ model.json          what the model is          ┐ together: a model, for
 weights.safetensors its weights                ┘ `minicube segment --model RUN`
 validation.json     scores of the held-out cases, last time
 checkpoint.pt       where to go on from (tensors and numbers only)
+diverged.safetensors   the batch at which the loss became no number, and the weights that met it
 prepared/           the cases as the network sees them; may be deleted after the run
 tensorboard/        the numbers of metrics.csv, for TensorBoard
 mlflow.json         which run of MLflow's this is, where it is told
@@ -19,6 +20,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import pickle
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +31,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from pydantic import TypeAdapter, ValidationError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from minicube._errors import InputError
@@ -43,6 +45,18 @@ __all__ = ["METRICS", "RunFolder"]
 
 METRICS = ("step", "split", "loss", "learning_rate", "seconds", "WT", "TC", "ET")
 _PACKAGES = ("minicube", "torch", "lightning-fabric", "monai", "numpy", "scipy")
+
+# All that torch was seen to raise on checkpoints with changed bytes.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    pickle.UnpicklingError,
+)
 
 Row = Mapping[str, str | int | float]
 
@@ -77,11 +91,12 @@ class RunFolder:
 
     def read_split(self) -> tuple[list[str], list[str]]:
         """Return the identities of training and held-out cases."""
+        path = self.path / "split.json"
         try:
-            split = read_json(self.path / "split.json")
-            return list(split["train"]), list(split["validation"])
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{self.path / 'split.json'} is damaged.") from error
+            split = TypeAdapter(dict[str, list[str]]).validate_python(read_json(path))
+            return split["train"], split["validation"]
+        except (KeyError, ValidationError) as error:
+            raise InputError(f"{path} is damaged.") from error
 
     def write_sources(self, origins: Mapping[str, Origin]) -> None:
         """Keep what each case was prepared from."""
@@ -123,7 +138,7 @@ class RunFolder:
     def write_model(self, weights: Mapping[str, Tensor], description: ModelDescription) -> None:
         """Write weights and description; the description carries the weights' checksum."""
         with replacing(self.path / WEIGHTS) as temporary:
-            save_file({k: v.detach().contiguous().clone() for k, v in weights.items()}, temporary)
+            temporary.write_bytes(_packed(weights))
         complete = description.model_copy(update={"sha256": checksum(self.path / WEIGHTS)})
         write_json(self.path / DESCRIPTION, complete.model_dump(mode="json"))
 
@@ -131,10 +146,20 @@ class RunFolder:
         """Write the scores of the held-out cases."""
         write_json(self.path / "validation.json", scores)
 
+    def write_diverged(self, batch: Mapping[str, Tensor]) -> None:
+        """Write what the loss became no number on."""
+        with replacing(self.path / "diverged.safetensors") as temporary:
+            temporary.write_bytes(_packed(batch))
+
     def write_checkpoint(self, state: Mapping[str, Any]) -> None:
         """Write where to go on from."""
         with replacing(self.path / "checkpoint.pt") as temporary, temporary.open("wb") as file:
-            torch.save(dict(state), file)
+            try:
+                torch.save(dict(state), file)
+            except RuntimeError as error:  # torch hides what the disk said
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from error
+                raise
 
     def read_checkpoint(self) -> dict[str, Any] | None:
         """Return the last checkpoint, or None when the run was stopped before the first.
@@ -147,13 +172,18 @@ class RunFolder:
             return None
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        except _UNREADABLE as error:
             raise InputError(
                 f"{path} is damaged.",
                 found=str(error).splitlines()[0] if str(error) else type(error).__name__,
                 hint="start the run again in a new folder",
             ) from error
         return state
+
+
+def _packed(tensors: Mapping[str, Tensor]) -> bytes:
+    """As safetensors."""
+    return save({name: x.detach().contiguous().clone() for name, x in tensors.items()})
 
 
 def environment() -> dict[str, Any]:

@@ -53,13 +53,21 @@ class Diverged(InternalError):
 
     Args:
         step: Where it happened.
-        loss: What it became.
+        loss: What it became, or else its gradient.
         seconds: Spent until then, by cause.
+        batch: Images and labels of the step, and the weights that met them.
     """
 
-    def __init__(self, step: int, loss: float, seconds: Mapping[Cause, float]) -> None:
+    def __init__(
+        self,
+        step: int,
+        loss: float,
+        seconds: Mapping[Cause, float],
+        batch: Mapping[str, Tensor],
+    ) -> None:
         self.step = step
         self.seconds = seconds
+        self.batch = batch
         super().__init__(
             f"The loss became {loss} at step {step}; the last checkpoint is kept. "
             "A lower learning rate usually helps."
@@ -124,12 +132,11 @@ class Stepper:
                 _freeze_statistics(self.network)
             self._optimizer.zero_grad(set_to_none=True)
             value = self._learn_from(images, labels)
-            if not math.isfinite(value):
-                raise Diverged(step, value, self.seconds)
-            if self._config.clip:
-                self._fabric.clip_gradients(
-                    self._module, self._optimizer, max_norm=self._config.clip
-                )
+            norm = self._clipped()
+            if not math.isfinite(value) or not math.isfinite(norm):
+                batch = {"images": images, "labels": labels, **self.network.state_dict()}
+                worst = norm if math.isfinite(value) else value
+                raise Diverged(step, worst, self.seconds, batch)
             self._optimizer.step()
             if self._average is not None:
                 self._average.update_parameters(self.network)
@@ -170,6 +177,17 @@ class Stepper:
         if ranks.count == 1:
             return value
         return float(ranks.sum(images.new_tensor(value, dtype=torch.float64))) / ranks.count
+
+    def _clipped(self) -> float:
+        """Clip the gradient, where the config asks for it; its norm before."""
+        norm = self._fabric.clip_gradients(
+            self._module,
+            self._optimizer,
+            max_norm=self._config.clip or math.inf,
+            error_if_nonfinite=False,
+        )
+        assert norm is not None
+        return float(norm)
 
     def _logits(self, images: Tensor) -> Tensor:
         if not self._config.slab:

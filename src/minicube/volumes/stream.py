@@ -8,9 +8,13 @@ function of its number, so a resumed run draws what an uninterrupted one would h
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
+import signal
+import threading
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -97,8 +101,25 @@ class Stream:
         if self._workers is None:
             # Not forked: a process with a network's threads in it must not be.
             fresh = multiprocessing.get_context("spawn")
-            self._workers = ProcessPoolExecutor(self.jobs, fresh, initializer=self.maker.begin)
+            self._workers = ProcessPoolExecutor(
+                self.jobs, fresh, initializer=_begin, initargs=(self.maker,)
+            )
         self._work[number] = self._workers.submit(made, self.maker, number, self.folder)
+
+
+def _begin(maker: Maker) -> None:
+    """Get ready in a process of its own, which ends with the training, however that ends."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    watched = parent.sentinel
+
+    def end() -> None:
+        wait([watched])
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the training's to answer
+    maker.begin()
 
 
 def made(maker: Maker, number: int, folder: Path) -> StoredCase:
