@@ -12,15 +12,17 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from minicube._errors import InputError, wrong_values
 from minicube._files import read_json
 from minicube.engines.engine import Cut
+from minicube.engines.inspection import inspect
 from minicube.engines.portable import METADATA, SUFFIX, graph_checksum, metadata_of
 from minicube.planning import NetworkCost
+from minicube.scans import NETWORK_SCHEME
 from minicube.volumes import Intensities
 
 __all__ = [
@@ -38,6 +40,11 @@ DESCRIPTION = "model.json"
 WEIGHTS = "weights.safetensors"
 PORTABLE = "model.onnx"
 _CHUNK = 1 << 20
+
+_CLASSES: Final = 1 + len(NETWORK_SCHEME.tissues)
+_Words = Annotated[str, Field(max_length=2000)]
+_Channels = Annotated[int, Field(ge=1, le=4096)]
+_Voxels = Annotated[int, Field(ge=1, le=512)]
 
 
 class Numbers(StrEnum):
@@ -82,14 +89,14 @@ class ModelDescription(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
-    name: str
-    network: str
-    widths: tuple[int, ...] = Field(min_length=2, max_length=7)
+    name: _Words
+    network: _Words
+    widths: tuple[_Channels, ...] = Field(min_length=2, max_length=7)
     layers: Literal["batch", "instance", "none"] = "batch"
     output_relu: bool = False
     triplanar: bool = False
-    part: tuple[int, int, int] | None = None
-    context: int = Field(0, ge=0)
+    part: tuple[_Voxels, _Voxels, _Voxels] | None = None
+    context: int = Field(0, ge=0, le=512)
     denoise: bool = False
     sequences: tuple[Literal["t1n"], Literal["t1c"], Literal["t2w"], Literal["t2f"]]
     spacing: float = Field(ge=1.0, le=1.0)
@@ -97,14 +104,23 @@ class ModelDescription(BaseModel):
     scheme: Literal["decathlon"]
     temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
     least_enhancing_ml: float = Field(0.0, ge=0, allow_inf_nan=False)
-    trained_on: str
-    licence: str
-    minicube: str
-    steps: int
-    sha256: str
+    trained_on: _Words
+    licence: _Words
+    minicube: _Words
+    steps: int = Field(ge=0)
+    sha256: _Words
     cost: NetworkCost | None = None
     numbers: Numbers = Numbers.FP32
-    cut_points: tuple[str, ...] = ()
+    cut_points: tuple[_Words, ...] = Field((), max_length=64)
+
+    @model_validator(mode="after")
+    def _of_one_network(self) -> Self:
+        cost = self.cost
+        if cost is not None and (cost.sequences, cost.classes) != (len(self.sequences), _CLASSES):
+            raise ValueError(
+                f"costs of a network of {cost.sequences} sequences and {cost.classes} classes"
+            )
+        return self
 
     @property
     def cut(self) -> Cut | None:
@@ -156,7 +172,8 @@ def load_model(place: Path) -> Model:
         place: An exported file, a run folder, or any folder with the files of either.
 
     Raises:
-        InputError: A file is missing, damaged or of a version this minicube cannot read.
+        InputError: A file is missing, damaged, of a version this minicube cannot read, or a
+            graph that no network of ours has.
     """
     if place.is_dir() and not (place / DESCRIPTION).exists() and (place / PORTABLE).exists():
         place = place / PORTABLE
@@ -173,6 +190,8 @@ def load_model(place: Path) -> Model:
             found=f"SHA-256 {found}",
             hint="copy the model again, all of it",
         )
+    if model.is_exported:
+        inspect(place)
     return model
 
 

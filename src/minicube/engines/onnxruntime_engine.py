@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Final
 
@@ -18,6 +20,7 @@ from minicube.volumes import Shape
 refuse_telemetry()
 
 import onnxruntime  # noqa: E402
+from onnxruntime.capi import onnxruntime_pybind11_state as reasons  # noqa: E402
 
 __all__ = ["OnnxRuntimeEngine"]
 
@@ -28,6 +31,17 @@ _PROVIDERS: Final = (
     "CPUExecutionProvider",
 )
 """In the order they are preferred; all but the last are not verified: no such device was there."""
+
+_FAILURES: Final = (
+    reasons.Fail,
+    reasons.InvalidArgument,
+    reasons.InvalidGraph,
+    reasons.InvalidProtobuf,
+    reasons.NotImplemented,
+    reasons.RuntimeException,
+    onnx.checker.ValidationError,
+    ValueError,
+)
 
 
 class OnnxRuntimeEngine(PiecesEngine):
@@ -56,7 +70,10 @@ class OnnxRuntimeEngine(PiecesEngine):
         """Run a piece; ``shape`` is that of the answer along x, y, z."""
         given = [np.ascontiguousarray(x)[None] for x in features]
         session = self._make_ready(piece)
-        (out,) = session.run(None, dict(zip(piece.inputs, given, strict=True)))
+        with self._as_described():
+            (out,) = session.run(None, dict(zip(piece.inputs, given, strict=True)))
+            if out.shape[2:] != shape:
+                raise ValueError(f"an answer of {out.shape} for {shape}")
         answer: NDArray[np.float32] = out[0]
         return answer
 
@@ -68,13 +85,25 @@ class OnnxRuntimeEngine(PiecesEngine):
         if self._session is None or piece != self._last:
             there = onnxruntime.get_available_providers()
             self.let_go()
-            self._session = onnxruntime.InferenceSession(
-                self._graph if piece == WHOLE else self._cut_out(piece),
-                self._options,
-                providers=[name for name in _PROVIDERS if name in there],
-            )
+            with self._as_described():
+                self._session = onnxruntime.InferenceSession(
+                    self._graph if piece == WHOLE else self._cut_out(piece),
+                    self._options,
+                    providers=[name for name in _PROVIDERS if name in there],
+                )
             self._last = piece
         return self._session
+
+    @contextmanager
+    def _as_described(self) -> Iterator[None]:
+        """What ONNX Runtime cannot do is the file's fault: of ours, none fails."""
+        try:
+            yield
+        except _FAILURES as error:
+            raise InputError(
+                f"{self.model.weights} cannot be run by ONNX Runtime.",
+                found=next(iter(str(error).splitlines()), type(error).__name__),
+            ) from error
 
     def _cut_out(self, piece: Piece) -> bytes:
         part = self._extractor.extract_model([*piece.inputs], [piece.output])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +21,7 @@ from minicube.volumes import Shape
 __all__ = ["OpenVinoEngine", "has_bf16"]
 
 _DEVICE: Final = "CPU"
+_SIDE: Final = 192  # voxels, about, of a volume that a graph's tensors are asked their sizes for
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class OpenVinoEngine(PiecesEngine):
         threads: Of the engine; None for all cores.
 
     Raises:
-        InputError: OpenVINO cannot read the model.
+        InputError: OpenVINO cannot read the model, or would hold more than its description says.
     """
 
     def __init__(self, model: Model, *, bf16: bool, threads: int | None = None) -> None:
@@ -62,7 +66,8 @@ class OpenVinoEngine(PiecesEngine):
         for index, x in enumerate(given):
             request.set_input_tensor(index, ov.Tensor(x, shared_memory=True))
         request.set_output_tensor(0, ov.Tensor(out, shared_memory=True))
-        request.infer()
+        with self._as_described():
+            request.infer()
         answer: NDArray[np.float32] = out[0]
         return answer
 
@@ -74,20 +79,57 @@ class OpenVinoEngine(PiecesEngine):
         """A piece to run; the one before is let go, else what they keep would add up."""
         if self._ready is None or self._ready.piece != piece:
             self.let_go()
-            graph = _cut_out(self._graph.clone(), piece)
-            compiled = self._core.compile_model(graph, _DEVICE, self._settings)
-            channels = compiled.output(0).partial_shape[1].get_length()
+            with self._as_described():
+                graph = _cut_out(self._graph.clone(), piece)
+                compiled = self._core.compile_model(graph, _DEVICE, self._settings)
+                channels = compiled.output(0).partial_shape[1].get_length()
             self._ready = _Ready(piece, compiled.create_infer_request(), channels)
         return self._ready
 
     @cached_property
     def _graph(self) -> ov.Model:
+        with self._as_described():
+            graph = self._core.read_model(self.model.weights)
+            self._refuse_larger(graph)
+        return graph
+
+    def _refuse_larger(self, graph: ov.Model) -> None:
+        """Refuse a graph with a tensor larger than all that its network is said to hold."""
+        cost = self.cost
+        answered = [stride * max(1, _SIDE // stride) for stride in cost.stride]
+        given = [n + 2 * cost.margin for n in answered]
+        graph = graph.clone()
+        graph.reshape([1, cost.sequences, *given])
+        weights = ops.constant(0).get_type_name()
+        sizes = [
+            prod(out.get_shape())
+            for op in graph.get_ops()
+            if op.get_type_name() != weights
+            for out in op.outputs()
+        ]
+        said = cost.whole.bytes * prod(given) + cost.answered.bytes * prod(answered)
+        if max(sizes) * np.dtype(np.float32).itemsize > said:
+            raise InputError(
+                f"{self.model.weights} would hold more than its description says, and is not run.",
+                expected=f"at most {said:.3g} bytes for a volume of {' × '.join(map(str, given))}",
+                found=f"a tensor of {max(sizes):.3g} numbers",
+            )
+        if [*graph.output(0).get_shape()] != [1, cost.classes, *answered]:
+            raise InputError(
+                f"{self.model.weights} does not answer as its description says.",
+                expected=f"{cost.classes} classes, {' × '.join(map(str, answered))} voxels",
+                found=" × ".join(map(str, graph.output(0).get_shape())),
+            )
+
+    @contextmanager
+    def _as_described(self) -> Iterator[None]:
+        """What OpenVINO cannot do is the file's fault: of ours, none fails."""
         try:
-            return self._core.read_model(self.model.weights)
-        except RuntimeError as error:
+            yield
+        except (RuntimeError, LookupError, ValueError, TypeError) as error:
             raise InputError(
                 f"{self.model.weights} cannot be run by OpenVINO.",
-                found=str(error).splitlines()[0],
+                found=next(iter(str(error).splitlines()), type(error).__name__),
             ) from error
 
 

@@ -146,16 +146,22 @@ def load_network(model: Model) -> Network:
             expected="a run, or a file in fp32 or fp16",
         )
     config = network_config(model)
-    network = build_network(folded_config(config) if model.is_exported else config)
     try:
+        with torch.device("meta"):  # without weights: what a description says may be any size
+            network = build_network(folded_config(config) if model.is_exported else config)
         weights = _exported(model) if model.is_exported else load_file(model.weights)
-        network.load_state_dict({name: value.float() for name, value in weights.items()})
-    except (SafetensorError, RuntimeError, OSError, KeyError) as error:
+        network.load_state_dict({k: _single(v) for k, v in weights.items()}, assign=True)
+    except (SafetensorError, RuntimeError, OSError, LookupError, ValueError, TypeError) as error:
         raise InputError(
             f"{model.weights} does not hold the weights of the network in its description.",
-            found=str(error).splitlines()[0],
+            found=next(iter(str(error).splitlines()), type(error).__name__),
         ) from error
     return network.eval()
+
+
+def _single(value: Tensor) -> Tensor:
+    """In single precision; counts stay what they are."""
+    return value.float() if value.is_floating_point() else value
 
 
 def _exported(model: Model) -> dict[str, Tensor]:

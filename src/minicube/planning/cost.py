@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = ["LevelsCost", "NetworkCost", "PieceCost"]
+
+# No network has more; who says so does not know, or lies.
+_Amount = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
+_Halo = Annotated[int, Field(ge=0, le=2048)]  # voxels; of seven levels it is 382
+_Margin = Annotated[int, Field(ge=0, le=64)]  # voxels
+_Factor = Annotated[int, Field(ge=1, le=128)]
+_Channels = Annotated[int, Field(ge=1, le=1 << 16)]
+_Level = Annotated[int, Field(ge=0, le=16)]
 
 
 class _Plain(BaseModel):
@@ -20,9 +30,9 @@ class PieceCost(_Plain):
         fixed: Bytes held beside that, whatever the volume; an engine's packed weights.
     """
 
-    bytes: float
-    flops: float
-    fixed: float = 0.0
+    bytes: _Amount
+    flops: _Amount
+    fixed: _Amount = 0.0
 
 
 class LevelsCost(_Plain):
@@ -42,16 +52,22 @@ class LevelsCost(_Plain):
         below: All from ``last`` down; for each voxel at ``last``.
     """
 
-    first: int
-    last: int
-    factor: int
-    encode_halo: int
-    decode_halo: int
-    handed: int
-    risen: int
+    first: _Level
+    last: _Level
+    factor: _Factor
+    encode_halo: _Halo
+    decode_halo: _Halo
+    handed: _Channels
+    risen: _Channels
     encode: PieceCost
     decode: PieceCost
     below: PieceCost
+
+    @model_validator(mode="after")
+    def _of_levels(self) -> Self:
+        if self.last <= self.first or self.factor != 2 ** (self.last - self.first):
+            raise ValueError(f"levels {self.first} to {self.last} with a factor of {self.factor}")
+        return self
 
 
 class NetworkCost(_Plain):
@@ -70,12 +86,21 @@ class NetworkCost(_Plain):
         whole_only: Why parts cannot give the answer of the whole; None where they can.
     """
 
-    stride: tuple[int, int, int]
-    margin: int
-    halo: tuple[int, int, int]
-    sequences: int
-    classes: int
+    stride: tuple[_Factor, _Factor, _Factor]
+    margin: _Margin
+    halo: tuple[_Halo, _Halo, _Halo]
+    sequences: _Channels
+    classes: _Channels
     whole: PieceCost
     answered: PieceCost = PieceCost(bytes=0, flops=0)
-    levels: tuple[LevelsCost, ...] = ()
-    whole_only: str | None = None
+    levels: tuple[LevelsCost, ...] = Field((), max_length=64)
+    whole_only: str | None = Field(None, max_length=2000)
+
+    @model_validator(mode="after")
+    def _of_a_network(self) -> Self:
+        if not (self.whole.bytes and self.whole.flops):
+            raise ValueError("a network that costs nothing")
+        tops = {0, *(levels.last for levels in self.levels)}
+        if any(levels.first not in tops for levels in self.levels):
+            raise ValueError("levels that nothing hands down to")
+        return self
