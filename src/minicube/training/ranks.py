@@ -10,6 +10,7 @@ torchrun or srun starts the ranks. The CPU speaks gloo, cards NCCL; the latter w
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -142,6 +143,8 @@ class Ranks:
         from lightning_fabric.plugins.environments.lightning import LightningEnvironment
         from lightning_fabric.strategies.ddp import DDPStrategy
 
+        # It announces itself at every start, and its import makes it loud.
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         place = _launched()
         if self.count == 1 or place is None:
             # Said, or Fabric would believe a scheduler's variables that nobody meant for it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -34,9 +33,6 @@ from minicube.volumes.stream import Stream
 __all__ = ["Cause", "Diverged", "Stepper", "learning_rate", "seconds_a_step"]
 
 _TIMED_STEPS = 5
-
-# Fabric announces its precision at every start; ours is in the run's config.
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 
 
 class Cause(StrEnum):
