@@ -5,6 +5,7 @@
 #   make demo-train   train on phantoms first, 480 steps
 #   make test    the tests
 #   make check   what CI runs: lint, types, import rules, tests
+#   make docs    the documentation as a site, in site/
 #   make release-check   build sdist and wheel; install the wheel elsewhere and segment with it
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ BIN := .venv/bin
 endif
 STAMP := .venv/setup.stamp
 
-.PHONY: setup demo demo-train test check lint types imports release-check clean
+.PHONY: setup demo demo-train test check lint types imports docs release-check clean
 
 setup: $(STAMP)
 
@@ -23,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,tune,denoise,export,int8,onnxruntime,serve,pacs,raw,cluster,mlflow,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,tune,denoise,export,int8,onnxruntime,serve,pacs,raw,cluster,mlflow,docs,dev]"
 	$(BIN)/python -c "from pathlib import Path; Path('$(STAMP)').touch()"
 
 demo: setup
@@ -49,8 +50,12 @@ imports: setup
 
 check: lint types imports test
 
+# A broken link ends it.
+docs: setup
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env --quiet -b html docs site
+
 release-check: setup
 	$(BIN)/python scripts/check_release.py
 
 clean:
-	$(PYTHON) -c "import shutil; shutil.rmtree('.venv', True); shutil.rmtree('demo', True)"
+	$(PYTHON) -c "import shutil; [shutil.rmtree(f, True) for f in ('.venv', 'demo', 'site')]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from itertools import chain
+from collections.abc import Iterator
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -15,18 +15,29 @@ import minicube
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def _read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def _named(*extras: str) -> Iterator[Requirement]:
+    """What pyproject.toml asks for: of the base install and those extras, or of all."""
+    project = tomllib.loads(_read("pyproject.toml"))["project"]
+    optional = project["optional-dependencies"]
+    lists = [project["dependencies"], *(optional[extra] for extra in extras or optional)]
+    for requirement in (Requirement(line) for lines in lists for line in lines):
+        if requirement.name != "minicube":
+            yield requirement
+
+
 def test_the_citation_is_of_this_version() -> None:
-    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    citation = _read("CITATION.cff")
     assert re.findall(r"^version: (.*)$", citation, re.M) == [minicube.__version__]
     assert re.findall(r"^license: (.*)$", citation, re.M) == ["Apache-2.0"]
 
 
 def test_every_package_we_name_stands_in_the_table_of_licences() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lines = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
-    named = {canonicalize_name(Requirement(line).name) for line in lines} - {"minicube"}
-    page = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
-    table = page.partition("## Named in pyproject.toml")[2].partition("\n## ")[0]
-    listed = re.findall(r"^\| ([a-z0-9-]+) \| (?!not stated)", table, re.M)
+    named = {canonicalize_name(requirement.name) for requirement in _named()}
+    table = _read("docs/licences.md").partition("## Named in pyproject.toml")[2]
+    listed = re.findall(r"^\| ([a-z0-9-]+) \| (?!not stated)", table.partition("\n## ")[0], re.M)
     assert named - set(listed) == set(), "python scripts/list_licences.py writes it anew"
     assert set(listed) - named == {"package", "---"}  # its head
