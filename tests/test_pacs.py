@@ -104,7 +104,7 @@ def auth(tmp_path: Path) -> Path:
 def segmentable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study that the model finds something in, and what the command line finds."""
     folder = tmp_path_factory.mktemp("segmentable")
-    write_study(replace(small_case(4, (40, 44, 16)), identity=NAME), folder / "study")
+    write_study(replace(small_case(4, (40, 44, 32)), identity=NAME), folder / "study")
     run("segment", folder / "study", "-o", folder / "own")
     return folder
 

@@ -75,7 +75,7 @@ def test_a_study_gives_what_the_command_line_gives(
 ) -> None:
     caplog.set_level("INFO", "minicube")
     folder, own, data = tmp_path / "s", tmp_path / "own", tmp_path / "data"
-    write_study(replace(small_case(4, (40, 44, 24)), identity=NAME), folder)
+    write_study(replace(small_case(4, (40, 44, 32)), identity=NAME), folder)
     with pytest.raises(SystemExit) as done:
         main(["segment", str(folder), "-o", str(own)])
     assert done.value.code in (0, None)
@@ -84,7 +84,7 @@ def test_a_study_gives_what_the_command_line_gives(
         assert [one["role"] for one in job["series"]] == ["t1n", "t2w", "t2f", "t1c"]
         assert all(one["certain"] for one in job["series"])
         first = job["series"][0]["dicom"]
-        assert (first["number"], first["images"], first["rejected"]) == (1, 24, "")
+        assert (first["number"], first["images"], first["rejected"]) == (1, 32, "")
         assert first["scores"]["t1n"] > 0.9
         assert "named “t1”" in first["reasons"]
         (study,) = job["uploads"]
