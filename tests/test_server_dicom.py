@@ -88,7 +88,7 @@ def test_a_study_gives_what_the_command_line_gives(
         assert first["scores"]["t1n"] > 0.9
         assert "named “t1”" in first["reasons"]
         (study,) = job["uploads"]
-        assert study["files"] == 96
+        assert study["files"] == 128
         assert start(client, job).status_code == 202
         found = ended(client, job["id"])
         assert found["state"] == "done", found["error"]
