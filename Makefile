@@ -6,6 +6,7 @@
 #   make test    the tests
 #   make check   what CI runs: lint, types, import rules, tests
 #   make docs    the documentation as a site, in site/
+#   make test-minimum, make test-latest   with the oldest and the newest that may be installed: weekly
 #   make release-check   build sdist and wheel; install the wheel elsewhere and segment with it
 
 PYTHON ?= python3
@@ -15,8 +16,9 @@ else
 BIN := .venv/bin
 endif
 STAMP := .venv/setup.stamp
+EXTRAS := train,tune,denoise,export,int8,onnxruntime,serve,pacs,raw,cluster,mlflow,docs,dev
 
-.PHONY: setup demo demo-train test check lint types imports docs release-check clean
+.PHONY: setup demo demo-train test check lint types imports docs test-minimum test-latest release-check clean
 
 setup: $(STAMP)
 
@@ -24,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,tune,denoise,export,int8,onnxruntime,serve,pacs,raw,cluster,mlflow,docs,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$(EXTRAS)]"
 	$(BIN)/python -c "from pathlib import Path; Path('$(STAMP)').touch()"
 
 demo: setup
@@ -37,6 +39,28 @@ demo-train: setup
 test: export OMP_NUM_THREADS = 1
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Two environments of their own. What needs no torch is tried with the oldest, where PyTorch would be a
+# build for graphics cards; all is tried with the newest, but for torch itself.
+OLD := tests/test_base_*.py tests/test_archives.py tests/test_dicom_*.py \
+	tests/test_docs.py tests/test_evaluation_[cefls]*.py tests/test_pacs_manners.py \
+	tests/test_phantom_*.py tests/test_reporting_[hp]*.py tests/test_scans_*.py \
+	tests/test_server.py tests/test_server_dicom.py tests/test_volumes_p*.py
+
+test-minimum test-latest: export OMP_NUM_THREADS = 1
+test-minimum: PLACE = $(subst .venv,.venv-minimum,$(BIN))
+test-minimum:
+	$(PYTHON) -m venv --clear .venv-minimum
+	$(PLACE)/python -m pip install --quiet -c constraints-minimum.txt \
+		-e ".[phantom,dicom,pacs,serve,raw,onnxruntime]" pytest pytest-xdist hypothesis nibabel httpx
+	$(PLACE)/python -m pytest -n 2 --dist loadfile $(OLD)
+
+test-latest: PLACE = $(subst .venv,.venv-latest,$(BIN))
+test-latest:
+	$(PYTHON) -m venv --clear .venv-latest
+	$(PLACE)/python -m pip install --quiet "$(shell grep ^torch== constraints.txt)"
+	$(PLACE)/python -m pip install --quiet -e ".[$(EXTRAS)]"
+	$(PLACE)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/python -m ruff check .
@@ -58,4 +82,4 @@ release-check: setup
 	$(BIN)/python scripts/check_release.py
 
 clean:
-	$(PYTHON) -c "import shutil; [shutil.rmtree(f, True) for f in ('.venv', 'demo', 'site')]"
+	$(PYTHON) -c "import shutil; [shutil.rmtree(f, True) for f in ('.venv', '.venv-minimum', '.venv-latest', 'demo', 'site')]"

@@ -44,7 +44,6 @@ def _write_small_phantom(folder: Path) -> None:
     (folder / case.identity).rename(folder / name)
 
 
-@pytest.mark.filterwarnings("ignore:small-001")
 def test_first_steps_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

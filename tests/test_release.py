@@ -9,6 +9,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import minicube
 
@@ -41,3 +42,17 @@ def test_every_package_we_name_stands_in_the_table_of_licences() -> None:
     listed = re.findall(r"^\| ([a-z0-9-]+) \| (?!not stated)", table.partition("\n## ")[0], re.M)
     assert named - set(listed) == set(), "python scripts/list_licences.py writes it anew"
     assert set(listed) - named == {"package", "---"}  # its head
+
+
+def test_the_oldest_that_is_tried_is_the_oldest_that_may_be_installed() -> None:
+    oldest: dict[str, Version] = {}
+    for requirement in _named():
+        (least,) = (Version(s.version) for s in requirement.specifier if s.operator == ">=")
+        name = canonicalize_name(requirement.name)
+        oldest[name] = max(least, oldest.get(name, least))
+    lines = [line for line in _read("constraints-minimum.txt").splitlines() if line[0] != "#"]
+    tried = {name: Version(version) for name, version in (line.split("==") for line in lines)}
+    assert tried == {name: oldest[name] for name in tried}
+    (extras,) = re.findall(r'minimum\.txt \\\n\s*-e "\.\[(.*)\]"', _read("Makefile"))
+    wanted = {canonicalize_name(requirement.name) for requirement in _named(*extras.split(","))}
+    assert wanted <= set(tried)
