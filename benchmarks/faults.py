@@ -17,11 +17,7 @@ not finished is made anew.
 from __future__ import annotations
 
 import argparse
-import csv
-import hashlib
-import io
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -29,7 +25,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -38,16 +33,16 @@ from typing import Any, Final
 os.environ["OMP_NUM_THREADS"] = "1"  # before numpy and torch: no threads in what is forked
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from struck import FORKS, Disk, Kind, Process, children, wait_for_work
+
 from minicube._errors import InputError
 from minicube._files import write_json
 
 PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
 MARKS: Final = ("<!-- faults -->\n", "<!-- /faults -->")
 RESULTS = Path(__file__).parent / "results" / "faults.json"
-FORKS = multiprocessing.get_context("forkserver")
 PRELOAD = ["torch", "monai.transforms", "lightning_fabric", "openvino", "minicube.cli.train"]
 PRELOAD += ["minicube.training", "minicube.study", "minicube.cli.segment", "minicube.reporting"]
-PATIENCE: Final = 900.0  # seconds that anything may take
 SHARES: Final = {"training": 0.4, "preparation": 0.25, "cohort": 0.2, "study": 0.15}  # of kills
 AT_ONCE: Final = 3  # kills of one run before it may end
 OTHERS: Final = {"Ctrl-C": 10, "full disk": 8, "read-only output": 4, "second process": 4}
@@ -78,112 +73,6 @@ class Count:
         """Count a fault that landed."""
         self.landed += 1
         self.where[what] = self.where.get(what, 0) + 1
-
-
-class Process:
-    """One command of the program, at the head of a session of its own."""
-
-    def __init__(self, words: list[str], log: Path) -> None:
-        self.log = log
-        self._process = FORKS.Process(target=_command, args=(words, str(log)))
-        self._process.start()
-
-    @property
-    def number(self) -> int:
-        """That it is known by."""
-        assert self._process.pid is not None
-        return self._process.pid
-
-    @property
-    def code(self) -> int | None:
-        """Exit code; None while it runs."""
-        return self._process.exitcode
-
-    def send(self, blow: signal.Signals, whole: bool = False) -> None:
-        """Strike it, or all that it started too."""
-        if self.code is None:
-            (os.killpg if whole else os.kill)(self.number, blow)
-
-    def wait(self) -> int:
-        """Its exit code."""
-        self._process.join(PATIENCE)
-        if self.code is None:
-            self.send(signal.SIGKILL, whole=True)
-            raise TimeoutError(f"see {self.log}")
-        return self.code
-
-
-def _command(words: list[str], log: str) -> None:
-    """What a fork does: the command line, as if it had been typed."""
-    os.setsid()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(out, 1)
-    os.dup2(out, 2)
-    from minicube.cli import main
-
-    main(words)
-
-
-def sums(folder: Path, *patterns: str) -> dict[str, str]:
-    """SHA-256 of files, by their paths below a folder; not of what was half written when killed."""
-    found = {path for pattern in patterns for path in folder.glob(pattern)}
-    paths = sorted(path for path in found if not path.name.startswith(".part-"))
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(_comparable(path)).hexdigest()
-        for path in paths
-    }
-
-
-def _comparable(path: Path) -> bytes:
-    """A file's bytes, without the seconds that something took and the bytes it held."""
-    if path.suffix == ".csv":
-        rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
-        return repr([{**row, "seconds": ""} for row in rows]).encode()
-    if path.suffix == ".json":
-        return json.dumps(_timeless(json.loads(path.read_text(encoding="utf-8")))).encode()
-    return path.read_bytes()
-
-
-def _timeless(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: _timeless(inner)
-            for key, inner in value.items()
-            if not {"seconds", "bytes", "cost", "output", "commit"} & {*key.split("_")}
-        }
-    return [_timeless(inner) for inner in value] if isinstance(value, list) else value
-
-
-@dataclass
-class Kind:
-    """Something that takes long, and what of it must not be lost.
-
-    Args:
-        name: In the table.
-        words: The command, given the folder that it fills.
-        again: What is added to go on, given that folder.
-        results: Patterns of the files that are compared.
-        ended: Whether what is struck is done, given the folder; a kill after that did not land.
-        where: What it is at, given the folder.
-        ready: Done to a new folder first.
-    """
-
-    name: str
-    words: Callable[[Path], list[str]]
-    again: Callable[[Path], list[str]]
-    results: tuple[str, ...]
-    ended: Callable[[Path], bool]
-    where: Callable[[Path], str]
-    ready: Callable[[Path], None] = lambda _: None
-
-    def start(self, folder: Path, log: Path) -> Process:
-        """Begin, or go on."""
-        return Process([*self.words(folder), *self.again(folder)], log)
-
-    def sums(self, folder: Path) -> dict[str, str]:
-        """What must be the same in the end."""
-        return sums(folder, *self.results)
 
 
 class Harness:
@@ -368,13 +257,13 @@ class Harness:
         if kind.name != "study":
             process.send(signal.SIGKILL)
             return ""
-        children = _children(process.number)
+        started = children(process.number)
         match rng.randrange(3):
             case 0:
                 process.send(signal.SIGKILL, whole=True)
                 return ", all its processes"
-            case 1 if children:
-                os.kill(rng.choice(children), signal.SIGKILL)
+            case 1 if started:
+                os.kill(rng.choice(started), signal.SIGKILL)
                 return ", a training's process"
         process.send(signal.SIGKILL)
         return ", its own process"
@@ -428,7 +317,7 @@ class Harness:
         # Kilobytes: about what the whole of it takes.
         most = {"training": 900, "cohort": 110, "preparation": 1800}[kind.name]
         with_room = "size=64m"
-        with _Disk(self.work / "disk", f"size={rng.randrange(64, most)}k") as disk:
+        with Disk(self.work / "disk", f"size={rng.randrange(64, most)}k") as disk:
             folder = self._crowded(kind, disk, made, "cannot be written")
             disk.again(with_room)
             self._finish(kind, folder, self.undisturbed(kind)[0], made)
@@ -440,7 +329,7 @@ class Harness:
         rng = _random("read-only output", count.rounds)
         kind = self.kinds[("training", "cohort")[count.rounds % 2]]
         expected, seconds = self.undisturbed(kind)
-        with _Disk(self.work / "disk", "size=64m") as disk:
+        with Disk(self.work / "disk", "size=64m") as disk:
             folder, log = disk.path / "run", self.work / "log"
             kind.ready(folder)
             log.unlink(missing_ok=True)
@@ -455,7 +344,7 @@ class Harness:
             self._finish(kind, folder, expected, made)
         self._add(count, made)
 
-    def _crowded(self, kind: Kind, disk: _Disk, made: Count, words: str) -> Path:
+    def _crowded(self, kind: Kind, disk: Disk, made: Count, words: str) -> Path:
         folder, log = disk.path / "run", self.work / "log"
         kind.ready(folder)
         log.unlink(missing_ok=True)
@@ -512,35 +401,6 @@ class Harness:
         self._add(count, made)
 
 
-class _Disk:
-    """A small disk in memory, where such may be mounted."""
-
-    def __init__(self, path: Path, options: str) -> None:
-        self.path, self._options = path, options
-
-    def __enter__(self) -> _Disk:
-        self.path.mkdir(exist_ok=True)
-        words = ["mount", "-t", "tmpfs", "-o", self._options, "none", str(self.path)]
-        subprocess.run(words, check=True)
-        return self
-
-    def again(self, options: str) -> None:
-        """Mount it otherwise; what lies on it stays."""
-        words = ["mount", "-o", f"remount,{options}", str(self.path)]
-        subprocess.run(words, check=True)
-
-    def forbid(self, process: Process) -> None:
-        """Make it read-only as soon as nothing is open for writing."""
-        while process.code is None:
-            words = ["mount", "-o", "remount,ro", str(self.path)]
-            if subprocess.run(words, check=False, stderr=subprocess.DEVNULL).returncode == 0:
-                return
-            time.sleep(0.01)
-
-    def __exit__(self, *_: object) -> None:
-        subprocess.run(["umount", "-l", str(self.path)], check=True)
-
-
 def _random(*seed: object) -> Any:
     import random
 
@@ -549,33 +409,6 @@ def _random(*seed: object) -> Any:
 
 def _resume(run: Path) -> list[str]:
     return ["--resume"] if (run / "config.json").exists() else []
-
-
-def _children(number: int) -> list[int]:
-    """Processes that a process started."""
-    listed = Path(f"/proc/{number}/task").glob("*/children")
-    return [int(word) for path in listed for word in path.read_text(encoding="utf-8").split()]
-
-
-def _files(folder: Path) -> dict[Path, int]:
-    found = {}
-    for path in folder.rglob("*"):
-        try:
-            found[path] = path.lstat().st_mtime_ns
-        except FileNotFoundError:  # renamed meanwhile
-            continue
-    return found
-
-
-def wait_for_work(process: Process, folder: Path) -> bool:
-    """Wait until a process changes something in its folder; False where it ended first."""
-    before, deadline = _files(folder), time.monotonic() + PATIENCE
-    while _files(folder) == before:
-        if process.code is not None:
-            return False
-        assert time.monotonic() < deadline, process.log
-        time.sleep(0.005)
-    return True
 
 
 def table(results: dict[str, Any]) -> str:

@@ -179,7 +179,7 @@ def test_a_training_that_goes_on_keeps_its_own_weights(
 def test_going_on_from_a_model_takes_over_what_it_is(
     data: Path, undisturbed: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("minicube.training.loop._MADE_UP", 1)
+    monkeypatch.setattr("minicube.training.run._MADE_UP", 1)
     model = load_model(undisturbed.path)
     found = config_to_go_on(model)
     assert found.network_config == network_config(model)

@@ -9,7 +9,7 @@ import platform
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from minicube._version import __version__
@@ -175,20 +175,26 @@ def allocating_at_most(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def end_with_parent() -> None:
-    """End this process, and the group it heads, when the pipe that is its standard input ends.
+def end_with_parent(gone: Callable[[], object] | None = None) -> None:
+    """End this process, and the group it heads, when the one that started it does.
 
-    So does the pipe when whoever holds its other end is killed.
+    Args:
+        gone: Returns when that has ended, if by ``kill -9``. None waits for the end of the pipe
+            that is the standard input, whose other end the parent holds.
     """
 
     def wait() -> None:
-        while os.read(0, 1024):  # not by sys.stdin: Python would die of its lock when it ends
-            pass
+        (gone or _input_ended)()
         if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():
             os.killpg(0, signal.SIGKILL)
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def _input_ended() -> None:
+    while os.read(0, 1024):  # not by sys.stdin: Python would die of its lock when it ends
+        pass
 
 
 def _peak_by_resource() -> int | None:

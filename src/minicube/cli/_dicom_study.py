@@ -80,13 +80,8 @@ def given_study(
         refuse_existing([out / name for name in ("seg.nii.gz", *OBJECTS, "scans/study.json")])
     with open_study(source) as study:
         given = converted(study, named, out)
-        target = replace(
-            given.target,
-            report=places.report,
-            probabilities=places.probabilities,
-            uncertainty=places.uncertainty,
-        )
-        yield replace(given, target=target)
+        there = replace(places, out=given.target.out)
+        yield replace(given, target=replace(given.target, places=there))
 
 
 def converted(study: Study, named: Mapping[str, Path], out: Path) -> GivenStudy:
@@ -105,7 +100,7 @@ def converted(study: Study, named: Mapping[str, Path], out: Path) -> GivenStudy:
 
     numbers = {Sequence(name): _number(text) for name, text in named.items()}
     case = convert(study, numbers, out / "scans")
-    return GivenStudy(case, Target(case.case, out / "seg.nii.gz", None, None, None))
+    return GivenStudy(case, Target(case.case, Places(out / "seg.nii.gz")))
 
 
 def _number(text: Path) -> int:

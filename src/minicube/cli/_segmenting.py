@@ -28,6 +28,7 @@ __all__ = [
     "Target",
     "Work",
     "cases_of",
+    "limits_of",
     "refuse_existing",
     "targets_of",
 ]
@@ -64,27 +65,26 @@ class Target:
 
     Args:
         case: Its files.
-        out: Label map to write.
-        report: HTML page to write, if any.
-        probabilities: Folder of probability maps, if any.
-        uncertainty: Map of uncertainty to write, if any.
+        places: Files, but for the folder of probability maps.
     """
 
     case: CaseFiles
-    out: Path
-    report: Path | None
-    probabilities: Path | None
-    uncertainty: Path | None
+    places: Places
+
+    @property
+    def out(self) -> Path:
+        """Its label map."""
+        return self.places.out
 
     @property
     def outputs(self) -> list[Path]:
         """Every file that is written, but for the one beside the label map."""
         from minicube.inference import probability_files
 
-        paths = [p for p in (self.out, self.report, self.uncertainty) if p is not None]
-        if self.probabilities is not None:
-            case = self.case
-            paths += probability_files(self.probabilities, case.identity, case.sequences).values()
+        places, case = self.places, self.case
+        paths = [p for p in (places.out, places.report, places.uncertainty) if p is not None]
+        if places.probabilities is not None:
+            paths += probability_files(places.probabilities, case.identity, case.sequences).values()
         return paths
 
 
@@ -121,7 +121,7 @@ def targets_of(cases: Sequence[CaseFiles], places: Places) -> list[Target]:
     """
     out, report, uncertainty = places.out, places.report, places.uncertainty
     if len(cases) == 1 and out.name.endswith((".nii", ".nii.gz")):
-        return [Target(cases[0], out, report, places.probabilities, uncertainty)]
+        return [Target(cases[0], places)]
     if out.is_file() or out.suffix in (".nii", ".gz"):
         raise InputError(
             f"{len(cases)} cases were found, but {out} is one file.",
@@ -130,10 +130,12 @@ def targets_of(cases: Sequence[CaseFiles], places: Places) -> list[Target]:
     return [
         Target(
             case,
-            out / f"{case.identity}_seg.nii.gz",
-            None if report is None else report / f"{case.identity}.html",
-            places.probabilities,
-            None if uncertainty is None else uncertainty / f"{case.identity}_uncertainty.nii.gz",
+            Places(
+                out / f"{case.identity}_seg.nii.gz",
+                report and report / f"{case.identity}.html",
+                places.probabilities,
+                uncertainty and uncertainty / f"{case.identity}_uncertainty.nii.gz",
+            ),
         )
         for case in cases
     ]
@@ -151,6 +153,20 @@ def refuse_existing(paths: Sequence[Path]) -> None:
             "Files that --no-clobber protects are already there.",
             found=", ".join(map(str, taken)),
         )
+
+
+def limits_of(memory: str | None, precision: str, engine: str) -> Limits:
+    """What a segmentation may use, as the options say it.
+
+    Raises:
+        InputError: The memory cannot be read.
+    """
+    from minicube.engines import EngineName, Precision
+    from minicube.inference import Limits
+    from minicube.planning import parse_memory
+
+    budget = None if memory is None else parse_memory(memory)
+    return Limits(budget, Precision(precision), EngineName(engine))
 
 
 @dataclass(frozen=True)
@@ -296,15 +312,15 @@ class Work:
         """Write all that is wanted of a case; returns its row."""
         from minicube.inference import Made, keep_made
 
-        result, origin = found.result, found.loaded.origin
+        result, origin, places = found.result, found.loaded.origin, target.places
         scheme, overwrite = self._request.scheme, self._request.overwrite
-        result.save(target.out, scheme=scheme, overwrite=overwrite)
-        if target.probabilities is not None:
-            result.save_probabilities(target.probabilities, overwrite=overwrite)
-        if target.uncertainty is not None:
-            result.save_uncertainty(target.uncertainty, overwrite=overwrite)
-        if target.report is not None:
-            _write_report(target.report, found, scheme, overwrite=overwrite)
+        result.save(places.out, scheme=scheme, overwrite=overwrite)
+        if places.probabilities is not None:
+            result.save_probabilities(places.probabilities, overwrite=overwrite)
+        if places.uncertainty is not None:
+            result.save_uncertainty(places.uncertainty, overwrite=overwrite)
+        if places.report is not None:
+            _write_report(places.report, found, scheme, overwrite=overwrite)
         made = Made(
             volumes_ml=result.volumes_ml,
             seconds=round(result.seconds, 2),

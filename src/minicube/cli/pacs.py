@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minicube.cli._segmenting import Request
+from minicube.cli._segmenting import Request, limits_of
 from minicube.cli._shared import JsonOption, PrecisionName, console, emit_json, results
 from minicube.cli.segment import (
     SOME_FAILED,
@@ -198,19 +198,13 @@ def watch(
     Example: minicube pacs watch ARCHIVE@10.0.0.7:104 -o watched/ --since 1 --once
     """
     access = _access(aet, listen, auth, timeout, tls, ca, cert)
-    from minicube.engines import EngineName, Precision
-    from minicube.inference import DEFAULT_SCHEME, Limits, PostProcessing, Refinements
+    from minicube.inference import DEFAULT_SCHEME, PostProcessing, Refinements
     from minicube.pacs import Pace, open_archive, watching
-    from minicube.planning import parse_memory
 
     request = Request(
         models=model or [],
         scheme=DEFAULT_SCHEME,
-        limits=Limits(
-            None if memory is None else parse_memory(memory),
-            Precision(precision),
-            EngineName(engine),
-        ),
+        limits=limits_of(memory, precision, engine),
         refinements=Refinements(
             mirror=tta, post=PostProcessing(largest, drop_below, fill_holes, least_enhancing)
         ),

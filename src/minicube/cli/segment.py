@@ -13,7 +13,7 @@ from minicube._preparing import PrepareName
 from minicube.cli._cohort import one_or_many
 from minicube.cli._dicom_study import given_study
 from minicube.cli._on_cluster import LOCAL, Cluster, spread_cohort
-from minicube.cli._segmenting import Places, Request, cases_of, targets_of
+from minicube.cli._segmenting import Places, Request, cases_of, limits_of, targets_of
 from minicube.cli._shared import (
     JsonOption,
     PrecisionName,
@@ -138,9 +138,8 @@ def segment(
     """
     if out is None:
         raise InputError("Where to write is missing.", hint="add -o OUT.nii.gz")
-    from minicube.engines import EngineName, Precision
-    from minicube.inference import Limits, PostProcessing, Refinements
-    from minicube.planning import is_auto, parse_memory
+    from minicube.inference import PostProcessing, Refinements
+    from minicube.planning import is_auto
     from minicube.scans import LabelScheme
 
     _check_together(scheduler, jobs, memory, no_clobber=no_clobber)
@@ -149,11 +148,7 @@ def segment(
     request = Request(
         models=tuple(model or ()),
         scheme=LabelScheme(labels),
-        limits=Limits(
-            None if memory is None or auto else parse_memory(memory),
-            Precision(precision),
-            EngineName(engine),
-        ),
+        limits=limits_of(None if auto else memory, precision, engine),
         refinements=Refinements(
             tta,
             probabilities is not None,

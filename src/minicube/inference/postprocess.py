@@ -69,9 +69,8 @@ def postprocess(labels: LabelMap, voxel_ml: float, how: PostProcessing) -> Label
     """
     tumour = labels.region(Region.WT)
     least_enhancing_ml = how.least_enhancing_ml or 0.0
-    if replace(how, least_enhancing_ml=None) == PostProcessing() and not least_enhancing_ml:
-        return labels
-    if not tumour.any():
+    asked = how.largest or how.drop_below_ml or how.fill_holes or least_enhancing_ml
+    if not (asked and tumour.any()):
         return labels
     array = labels.array.copy()
     box = bounding_box(tumour).slices

@@ -257,7 +257,7 @@ class DimseArchive:
             raise self._not_associated(association)
         try:
             yield association
-        except BaseException:
+        except BaseException:  # Ctrl-C too: what stays open blocks the archive
             association.abort()
             raise
         if association.is_established:

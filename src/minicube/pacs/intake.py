@@ -12,7 +12,7 @@ from minicube._errors import InputError
 from minicube.pacs.archive import Broken
 from minicube.pacs.objects import identifiers_of
 
-__all__ = ["Intake", "IntakeLimits"]
+__all__ = ["Intake", "IntakeLimits", "too_much"]
 
 _MOST_OTHERS: Final = 1000  # that were not announced; a study may grow while it is fetched
 

@@ -82,7 +82,7 @@ def _judged_once(
     sha256 = model.description.sha256
     if path.exists():
         kept = read_json(path)
-        if (kept["model"], kept.get("least_enhancing_ml", 0.0)) == (sha256, least):
+        if (kept["model"], kept.get("least_enhancing_ml")) == (sha256, least):
             dice: Cases = kept["dice"]
             return dice
     rule = Refinements(post=PostProcessing(least_enhancing_ml=least))

@@ -10,7 +10,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-__all__ = ["Series", "line_chart"]
+__all__ = ["Series", "level", "line_chart", "opened", "round_ticks", "under"]
 
 _WIDTH: Final = 520
 _HEIGHT: Final = 280
@@ -53,18 +53,13 @@ def line_chart(
     y_ticks = _ticks(y_top or max((y for _, y in points), default=1), lowest)
     x_end = max((x for x, _ in points), default=0) or x_ticks[-1]
     frame = _Frame(x_end, y_ticks[0], y_ticks[-1])
-    parts = [
-        Markup('<svg class="chart" viewBox="0 0 {} {}" role="img"><title>{}</title>').format(
-            _WIDTH, _HEIGHT, title
-        )
+    parts = [opened(_WIDTH, _HEIGHT, title)]
+    parts += [level(_LEFT, _WIDTH - _RIGHT, frame.y(tick), f"{tick:g}") for tick in y_ticks]
+    below = _HEIGHT - _BOTTOM + 18
+    parts += [
+        under(frame.x(tick), below, f"{tick:,.10g}") for tick in x_ticks if tick <= frame.x_end
     ]
-    parts += [_y_tick(frame, tick) for tick in y_ticks]
-    parts += [_x_tick(frame, tick) for tick in x_ticks if tick <= frame.x_end]
-    parts.append(
-        Markup('<text class="axis" x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
-            frame.x(frame.x_end / 2), _HEIGHT - 6, x_title
-        )
-    )
+    parts.append(under(frame.x(frame.x_end / 2), _HEIGHT - 6, x_title))
     drawn = [(number, line) for number, line in enumerate(series, 1) if line.points]
     heights = _apart([frame.y(line.points[-1][1]) for _, line in drawn])
     parts += [
@@ -101,30 +96,55 @@ def _line(frame: _Frame, number: int, line: Series, label_at: float) -> Markup:
     return drawn + label.format(places[-1][0] + 9, label_at, line.name)
 
 
-def _y_tick(frame: _Frame, tick: float) -> Markup:
+def opened(width: float, height: float, title: str) -> Markup:
+    """The beginning of a chart's SVG; ``</svg>`` ends it.
+
+    Args:
+        width: In its own units, like ``height``.
+        height: See above.
+        title: What it shows, read out to those who cannot see it.
+    """
+    return Markup('<svg class="chart" viewBox="0 0 {} {}" role="img"><title>{}</title>').format(
+        width, height, title
+    )
+
+
+def level(left: float, right: float, y: float, words: str) -> Markup:
+    """A line of the grid from left to right, and what its height means before it."""
     return Markup(
         '<line class="grid" x1="{}" x2="{}" y1="{y:.1f}" y2="{y:.1f}"/>'
         '<text class="axis" x="{}" y="{y:.1f}" text-anchor="end" dominant-baseline="middle">'
         "{}</text>"
-    ).format(_LEFT, _WIDTH - _RIGHT, _LEFT - 8, f"{tick:g}", y=frame.y(tick))
+    ).format(left, right, left - 8, words, y=y)
 
 
-def _x_tick(frame: _Frame, tick: float) -> Markup:
+def under(x: float, y: float, words: str) -> Markup:
+    """Words below the horizontal axis, around a place."""
     return Markup('<text class="axis" x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
-        frame.x(tick), _HEIGHT - _BOTTOM + 18, f"{tick:,.10g}"
+        x, y, words
     )
 
 
-def _ticks(largest: float, lowest: float = 0.0) -> list[float]:
-    """Round values from 0, or below ``lowest``, to just above ``largest``, at most eight."""
-    largest, lowest = max(largest, 0.0), min(lowest, 0.0)
-    span = largest - lowest
+def round_ticks(low: float, high: float, *, around: bool = False) -> list[float]:
+    """At most seven round values between two, or, with ``around``, from below to above them."""
+    span = high - low
     if span < _NOTHING:
-        return [0.0, 1.0]
+        return [low - 0.05, low + 0.05] if around else [low]
     power = 10.0 ** math.floor(math.log10(span))
     step = next(power * part for part in (0.2, 0.5, 1, 2) if span / (power * part) <= 5)
-    first, last = math.floor(round(lowest / step, 9)), math.ceil(round(largest / step, 9))
-    return [step * i for i in range(first, last + 1)]
+    ends = (math.floor, math.ceil) if around else (math.ceil, math.floor)
+    first, last = (
+        end(round(value / step, 9)) for end, value in zip(ends, (low, high), strict=True)
+    )
+    return [round(step * i, 12) for i in range(first, last + 1)]
+
+
+def _ticks(largest: float, lowest: float = 0.0) -> list[float]:
+    """Round values from 0, or below ``lowest``, to just above ``largest``."""
+    largest, lowest = max(largest, 0.0), min(lowest, 0.0)
+    if largest - lowest < _NOTHING:
+        return [0.0, 1.0]
+    return round_ticks(lowest, largest, around=True)
 
 
 def _apart(heights: Sequence[float]) -> list[float]:

@@ -10,7 +10,9 @@ from typing import Final
 
 from markupsafe import Markup
 
-__all__ = ["Dot", "Scale", "bar_chart", "dot_chart", "round_ticks"]
+from minicube.reporting.chart import level, opened, round_ticks, under
+
+__all__ = ["Dot", "Scale", "bar_chart", "dot_chart"]
 
 _WIDTH: Final = 520
 _HEIGHT: Final = 260
@@ -101,15 +103,12 @@ def dot_chart(
             _HEIGHT - _BOTTOM - up * (_HEIGHT - _TOP - _BOTTOM),
         )
 
-    parts = [
-        Markup('<svg class="chart" viewBox="0 0 {} {}" role="img"><title>{}</title>').format(
-            _WIDTH, _HEIGHT, title
-        )
-    ]
-    parts += [_level(place(across.low, tick)[1], f"{tick:g}") for tick in ticks]
+    parts = [opened(_WIDTH, _HEIGHT, title)]
+    right = _WIDTH - _RIGHT
+    parts += [level(_LEFT, right, place(across.low, tick)[1], f"{tick:g}") for tick in ticks]
     for value, words in across.ticks():
-        parts.append(_under(place(value, ticks[0])[0], _HEIGHT - _BOTTOM + 17, words))
-    parts.append(_under((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 6, across.title))
+        parts.append(under(place(value, ticks[0])[0], _HEIGHT - _BOTTOM + 17, words))
+    parts.append(under((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 6, across.title))
     parts.append(_stairs([place(x, y) for x, y in stairs]))
     parts += [_dot(dot, *place(dot.x, dot.y)) for dot in dots]
     return Markup("").join((*parts, Markup("</svg>")))
@@ -123,11 +122,7 @@ def bar_chart(shares: Sequence[tuple[str, float]], *, title: str) -> Markup:
         title: What the chart shows, read out to those who cannot see it.
     """
     height = _BAR * len(shares) + 4
-    parts = [
-        Markup('<svg class="chart" viewBox="0 0 {} {}" role="img"><title>{}</title>').format(
-            _WIDTH, height, title
-        )
-    ]
+    parts = [opened(_WIDTH, height, title)]
     longest = max((share for _, share in shares), default=0.0) or 1.0
     for number, (name, share) in enumerate(shares):
         middle = _BAR * (number + 0.5) + 2
@@ -153,40 +148,12 @@ def bar_chart(shares: Sequence[tuple[str, float]], *, title: str) -> Markup:
     return Markup("").join((*parts, Markup("</svg>")))
 
 
-def round_ticks(low: float, high: float, *, around: bool = False) -> list[float]:
-    """At most seven round values between two, or, with ``around``, from below to above them."""
-    span = high - low
-    if span <= 0:
-        return [low - 0.05, low + 0.05] if around else [low]
-    power = 10.0 ** math.floor(math.log10(span))
-    step = next(power * part for part in (0.1, 0.2, 0.5, 1, 2) if span / (power * part) <= 5)
-    ends = (math.floor, math.ceil) if around else (math.ceil, math.floor)
-    first, last = (
-        end(round(value / step, 9)) for end, value in zip(ends, (low, high), strict=True)
-    )
-    return [round(step * i, 12) for i in range(first, last + 1)]
-
-
-def _level(y: float, words: str) -> Markup:
-    return Markup(
-        '<line class="grid" x1="{}" x2="{}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        '<text class="axis" x="{}" y="{y:.1f}" text-anchor="end" dominant-baseline="middle">'
-        "{}</text>"
-    ).format(_LEFT, _WIDTH - _RIGHT, _LEFT - 8, words, y=y)
-
-
-def _under(x: float, y: float, words: str) -> Markup:
-    return Markup('<text class="axis" x="{:.1f}" y="{:.1f}" text-anchor="middle">{}</text>').format(
-        x, y, words
-    )
-
-
 def _stairs(places: Sequence[tuple[float, float]]) -> Markup:
     if not places:
         return Markup("")
     corners = [f"{places[0][0]:.1f},{places[0][1]:.1f}"]
-    for (_, level), (x, y) in pairwise(places):
-        corners += [f"{x:.1f},{level:.1f}", f"{x:.1f},{y:.1f}"]
+    for (_, before), (x, y) in pairwise(places):
+        corners += [f"{x:.1f},{before:.1f}", f"{x:.1f},{y:.1f}"]
     corners.append(f"{_WIDTH - _RIGHT},{places[-1][1]:.1f}")
     return Markup('<g class="series-2"><polyline points="{}"/></g>').format(" ".join(corners))
 

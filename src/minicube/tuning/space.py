@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
@@ -21,6 +20,7 @@ from pydantic import (
 )
 
 from minicube._errors import InputError, wrong_values
+from minicube._files import read_toml
 from minicube.training import TrainingConfig
 
 __all__ = ["Choices", "Range", "Sampler", "Space", "Value", "space_names"]
@@ -220,11 +220,9 @@ class Space(_Plain):
         for key, value in values.items():
             searched = self.search[key]
             chosen = searched.chosen(value) if isinstance(searched, Choices) else value
-            *outer, last = key.split(".")
-            inner: JsonValue = chosen
-            for name in reversed((*outer, last)):
+            inner: Any = chosen
+            for name in reversed(key.split(".")):
                 inner = {name: inner}
-            assert isinstance(inner, dict)
             _lay(settings, inner)
         return TrainingConfig.checked(settings, "a trial")
 
@@ -255,11 +253,7 @@ class Space(_Plain):
                 f"{source} is neither a file nor a search space.",
                 expected=f"a TOML file, or one of {', '.join(space_names())}",
             )
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} is not a readable TOML file.", found=str(error)) from error
-        return cls.checked(values, str(source))
+        return cls.checked(read_toml(path), str(source))
 
     @classmethod
     def checked(cls, values: object, source: str) -> Self:
@@ -278,11 +272,7 @@ class Space(_Plain):
 
 def space_names() -> list[str]:
     """Search spaces that come with the package."""
-    return sorted(_names())
-
-
-def _names() -> Iterator[str]:
-    return (path.stem for path in SPACES.glob("*.toml"))
+    return sorted(path.stem for path in SPACES.glob("*.toml"))
 
 
 def _lay(under: dict[str, Any], over: Mapping[str, Any]) -> None:

@@ -8,16 +8,15 @@ function of its number, so a resumed run draws what an uninterrupted one would h
 from __future__ import annotations
 
 import multiprocessing
-import os
 import shutil
 import signal
-import threading
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Protocol, Self
 
+from minicube._machine import end_with_parent
 from minicube.volumes.origin import Origin
 from minicube.volumes.prepare import Prepared
 from minicube.volumes.store import StoredCase, open_stored, store_one
@@ -112,12 +111,7 @@ def _begin(maker: Maker) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     watched = parent.sentinel
-
-    def end() -> None:
-        wait([watched])
-        os._exit(1)
-
-    threading.Thread(target=end, daemon=True).start()
+    end_with_parent(lambda: wait([watched]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the training's to answer
     maker.begin()
 
