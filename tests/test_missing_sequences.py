@@ -30,7 +30,8 @@ from minicube.scans import (
     without_enhancement,
     write_case,
 )
-from minicube.volumes import Intensities, prepare, store_one
+from minicube.training import find_labelled_cases
+from minicube.volumes import Box, Intensities, prepare, store_one
 from small_cases import small_case
 from small_models import write_small_model
 
@@ -137,13 +138,18 @@ def test_a_4d_file_of_three_sequences(tmp_path: Path) -> None:
 
 def test_where_all_four_are_asked_for_that_is_said(tmp_path: Path) -> None:
     pytest.importorskip("blosc2")
-    reference = small_case(3).reference
-    case = replace(_without(T1C), reference=reference)
+    case = replace(_without(T1C), reference=small_case(3).reference)
+    for name in ("a", "b"):
+        write_case(replace(case, identity=name), tmp_path / "data", Layout.BRATS2023)
     with pytest.raises(InputError, match="a sequence is missing") as caught:
-        store_one(prepare(case), tmp_path / "store")
+        find_labelled_cases(tmp_path / "data")
     assert "to learn from" in caught.value.expected
     assert caught.value.found == "no T1 with contrast (t1c)"
-    write_case(case, tmp_path / "data", Layout.BRATS2023)
+    for files in find_labelled_cases(tmp_path / "data", incomplete=True):
+        stored = store_one(prepare(load_case(files)), tmp_path / "store")
+        images, labels = stored.read(Box((0, 0, 0), stored.shape))
+        assert [bool(image.any()) for image in images] == [s is not T1C for s in Sequence]
+        assert labels.any()
     with pytest.raises(InputError, match="a sequence is missing"):
         convert_dataset(tmp_path / "data", tmp_path / "out", Layout.PLAIN)
 

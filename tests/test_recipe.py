@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 
 from minicube._errors import InputError
 from minicube.recipe import SHIPPED, Recipe, RecipeRequest, RecipeRun, accuracy, follow, trainings
-from minicube.scans import Sequence, load_case
+from minicube.scans import Layout, Sequence, load_case, write_case
 from minicube.training import TrainingConfig, find_labelled_cases
-from small_cases import write_small_dataset
+from minicube.volumes import Box
+from small_cases import small_case, write_small_dataset
+from small_material import write_patches, write_shapes
 
 ROOT = Path(__file__).parents[1]
 STAGE: dict[str, Any] = {
@@ -23,6 +26,7 @@ STAGE: dict[str, Any] = {
     "steps": 2,
     "validations": 1,
 }
+MATERIAL = {"shapes": "shapes.npz", "patches": "patches.npz"}
 
 
 def small_recipe(**changes: Any) -> Recipe:
@@ -33,7 +37,8 @@ def small_recipe(**changes: Any) -> Recipe:
             "folds": 2,
             "few": [1],
             "phantoms": 1,
-            "simulated": {"shapes": "-", "patches": "-", "leave_out": "left_out.tsv", "pool": 1},
+            "simulated": MATERIAL | {"leave_out": "left_out.tsv", "pool": 1},
+            "ladder": STAGE,
             "stages": {"first": STAGE, "second": STAGE | {"steps": 1}},
             "real": STAGE | {"simulated": 0.0},
             **changes,
@@ -59,9 +64,16 @@ def test_nobody_is_judged_on_what_a_training_or_one_before_it_has_seen() -> None
         if training.table_row:
             row = (training.table_row, training.config.seed)
             judged.setdefault(row, []).extend(training.judged_on)
-    assert len(judged) == len(recipe.seeds) * (3 + 1 + 1 + len(recipe.few))
+    assert len(judged) == len(recipe.seeds) * (3 + 1 + 1 + 1 + len(recipe.few))
     assert all(sorted(cases) == sorted(folds) for cases in judged.values())
-    assert len(found["real-4/fold-1-seed-0"].learns) == 4
+    few = found["real-4/fold-1-seed-0"]
+    assert len(few.learns) == 4
+    assert few.config.steps == recipe.few_steps
+    assert found["real-all/fold-1-seed-0"].config.steps == recipe.real.steps
+    more = trainings(recipe, folds, ["another"])
+    for name, training in found.items():
+        knows = "real-all" in name or "tiny" in name or name == SHIPPED
+        assert more[name].learns == (*training.learns, *["another"] * knows), name
     for name in (SHIPPED, "tiny/shipped"):
         assert set(found[name].learns) == set(folds)
         assert not found[name].judged_on
@@ -70,6 +82,8 @@ def test_nobody_is_judged_on_what_a_training_or_one_before_it_has_seen() -> None
 def test_stages_learn_from_simulated_cases_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="simulated = 1"):
         small_recipe(stages={"first": STAGE | {"simulated": 0.5}})
+    with pytest.raises(ValueError, match="simulated = 1"):
+        small_recipe(ladder=STAGE | {"simulated": 0.5})
     with pytest.raises(ValueError, match="one network"):
         small_recipe(real=STAGE | {"widths": [4, 8]})
     wrong = tmp_path / "wrong.toml"
@@ -82,7 +96,8 @@ def test_stages_learn_from_simulated_cases_alone(tmp_path: Path) -> None:
 def test_a_base_holds_what_trainings_have_in_common() -> None:
     own = {"first": {"steps": 2}, "second": {"steps": 1}}
     base = {key: value for key, value in STAGE.items() if key != "steps"}
-    short = small_recipe(base=base, stages=own, real={"steps": 2, "simulated": 0.0})
+    two = {"steps": 2}
+    short = small_recipe(base=base, stages=own, ladder=two, real=two | {"simulated": 0.0})
     assert short == small_recipe()
     with pytest.raises(ValueError, match="wdiths"):
         small_recipe(base=base | {"wdiths": [4]}, stages=own, real={"steps": 2})
@@ -111,22 +126,24 @@ def test_a_recipe_is_followed_judged_and_gone_on_with(tmp_path: Path) -> None:
     table = tmp_path / "data" / "left_out.tsv"
     lines = [f"small-{number:03d}\t{number + 1:03d}\n" for number in range(4)]
     table.write_text("case\tBraTS20 id\n" + "".join(lines[:2]))
-    only = ("nothing-real/seed-0",)
+    write_patches(tmp_path / "data" / "patches.npz", write_shapes(tmp_path / "data" / "shapes.npz"))
+    only = ("patches/seed-0",)
     request = RecipeRequest(small_recipe(), tmp_path / "data", tmp_path / "out", only)
     with pytest.raises(InputError, match="does not name every real case"):
         follow(request)
     table.write_text("case\tBraTS20 id\n" + "".join(lines[:3]))
     followed = follow(request)
-    runs = [followed.run_of(f"nothing-real/seed-0/{stage}") for stage in ("first", "second")]
+    runs = [followed.run_of(f"patches/seed-0/{stage}") for stage in ("first", "second")]
     weights = [(run.path / "weights.safetensors").read_bytes() for run in runs]
     assert weights[0] != weights[1]
-    assert not (tmp_path / "out" / "patches").exists()
+    assert not (tmp_path / "out" / SHIPPED).exists()
 
-    followed.run_of("shapes/seed-0/second").write_config(small_recipe().stages["second"])
-    rows = accuracy(followed)  # a training that was stopped before it had weights is not judged
-    assert [*rows] == ["nothing-real"]
-    assert [*rows["nothing-real"]] == ["0"]
-    found = rows["nothing-real"]["0"]
+    everything = RecipeRun(replace(request, only=()))
+    everything.run_of("ladder/shapes/seed-0").write_config(small_recipe().ladder)
+    rows = accuracy(everything)  # a training that was stopped before it had weights is not judged
+    assert [*rows] == ["patches"]
+    assert [*rows["patches"]] == ["0"]
+    found = rows["patches"]["0"]
     assert {part: found[part]["WT"]["n"] for part in ("all", "low grade", "high grade")} == {
         "all": 3,
         "low grade": 1,
@@ -135,7 +152,7 @@ def test_a_recipe_is_followed_judged_and_gone_on_with(tmp_path: Path) -> None:
     wt = [dice["WT"] for dice in found["cases"].values()]
     assert found["all"]["WT"]["mean"] == pytest.approx(np.mean(wt))
 
-    less = accuracy(followed, without=[Sequence.T1C])["nothing-real"]["0"]
+    less = accuracy(followed, without=[Sequence.T1C])["patches"]["0"]
     assert [*less["all"]] == ["WT", "TC"]  # enhancement cannot be told
     assert accuracy(followed) == rows  # kept apart
 
@@ -152,6 +169,26 @@ def test_a_recipe_is_followed_judged_and_gone_on_with(tmp_path: Path) -> None:
     write_small_dataset(tmp_path / "data" / "cases", 4)
     with pytest.raises(InputError, match="not those"):
         follow(RecipeRequest(small_recipe(), request.data, request.out, (SHIPPED,)))
+
+
+def test_more_cases_are_learnt_from_and_never_judged_on(tmp_path: Path) -> None:
+    write_small_dataset(tmp_path / "cases", 2)
+    for name in ("more-a", "more-b"):
+        case = small_case(7)
+        left = {s: image for s, image in case.images.items() if s not in (Sequence.T1N,)}
+        less = replace(case, identity=name, images=left)
+        write_case(less, tmp_path / "other", Layout.BRATS2023)
+    recipe = small_recipe(more=["other"])
+    followed = RecipeRun(RecipeRequest(recipe, tmp_path, tmp_path / "out"))
+    assert [*followed.more] == ["more-a", "more-b"]
+    stored = followed.more["more-a"]
+    images, _ = stored.read(Box((0, 0, 0), stored.shape))
+    assert [bool(image.any()) for image in images] == [False, True, True, True]
+    assert {"more-a", "more-b"} < set(followed.trainings["real-all/fold-0-seed-0"].learns)
+    assert not {"more-a", "more-b"} & {n for t in followed.trainings.values() for n in t.judged_on}
+    same = RecipeRequest(small_recipe(more=["cases"]), tmp_path, tmp_path / "other out")
+    with pytest.raises(InputError, match="to be learnt from: small-000, small-001"):
+        RecipeRun(same).wanted()
 
 
 def test_unknown_trainings_are_refused_by_name(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from minicube.simulator.looks import CORE, OEDEMA, draw_look, learn
 from minicube.simulator.material import ENHANCING
 from minicube.simulator.scan import digitise, scan
 from minicube.simulator.tumour import _scale
-from test_simulator_material import write_patches, write_shapes
+from small_material import write_patches, write_shapes
 
 
 @pytest.fixture(scope="module")

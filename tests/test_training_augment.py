@@ -134,6 +134,21 @@ def test_sharpness_sharpens_and_blur_blurs() -> None:
     assert roughness(augmentation(_only("blur"))(images, labels, 3)[0]) < 0.9 * before
 
 
+def test_shading_scales_the_signal_and_not_what_is_above_the_middle() -> None:
+    level = np.linspace(-3, 3, 16, dtype=np.float32)
+    images = np.broadcast_to(level, (4, 16, 16, 16)).copy()
+    images[images == 0] = 0.1
+    labels = np.zeros((16, 16, 16), np.uint8)
+    for seed in range(4):
+        changed, _ = augmentation(_only("bias"))(images, labels, seed)
+        factors = (changed + 3.5) / (torch.from_numpy(images) + 3.5)
+        assert 0.3 < factors.min() < factors.max() < 3
+        assert factors.std() > 0.02
+        assert (changed - torch.from_numpy(images)).abs().amax(dim=(0, 1, 2))[:4].min() > 1e-3
+        steps = factors.diff(dim=1).abs().max()  # smooth
+        assert steps < 0.4
+
+
 def test_missing_leaves_out_one_sequence_or_two(cases: list[StoredCase]) -> None:
     gone, counts = set(), set()
     for images, labels, seed in _samples(cases, 20):

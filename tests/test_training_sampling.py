@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from minicube._errors import InputError
 from minicube.engines import cut_volume
 from minicube.scans import NETWORK_SCHEME, Sequence
 from minicube.training import TrainingConfig
@@ -267,3 +268,24 @@ def test_any_config_draws_windows_of_its_size(cases: list[StoredCase], data: st.
     assert 0 <= seed < 2**31
     again = Sampler(list(cases), config, 0).draw(step, index)
     assert np.array_equal(images, again[0])
+
+
+def test_carved_windows_have_a_tumour_that_their_head_never_had(cases: list[StoredCase]) -> None:
+    plain = _sampler(cases[:2], tumour_share=1.0, window=(24, 24, 16))
+    mixed = _sampler(cases[:2], tumour_share=1.0, window=(24, 24, 16), carved=1.0)
+    for index in range(6):
+        donor, tumour, _ = plain.draw(0, index)  # the same window without
+        images, labels, _ = mixed.draw(0, index)
+        taken = (images == donor).all(axis=0) & (tumour > 0)
+        assert taken.any()
+        assert np.array_equal(labels[taken], tumour[taken])
+        assert ((images != donor).any(axis=0) & (images != 0).any(axis=0)).any()  # another's head
+    alone = _sampler(cases[:1], tumour_share=1.0, carved=1.0)  # has nobody to give to
+    images, labels, _ = alone.draw(0, 0)
+    assert np.array_equal(images, _sampler(cases[:1], tumour_share=1.0).draw(0, 0)[0])
+
+
+def test_only_windows_of_z_scores_are_carved() -> None:
+    for wrong in ({"sampling": "volumes", "batch": 1}, {"intensities": "none"}):
+        with pytest.raises(InputError, match="carved out of windows"):
+            settings(carved=0.5, **wrong)

@@ -44,29 +44,36 @@ class Recipe(_Plain):
 
     Args:
         cases: Folder of labelled real cases, in the data folder.
-        labels: Label scheme of their references, where the files do not say.
+        more: Folders of labelled cases, of other patients, that the trainings on all real cases
+            learn from too. Nothing is judged on them, so that sequences may be missing.
+        labels: Label scheme of the references, where the files do not say.
         low_grade: Names of the cases of low grade, which are reported apart.
         folds: Of the cross-validation over them, at least 2.
         seeds: Each training is made once for each; the first leads to the shipped weights.
         few: Numbers of real cases that are tried beside all.
+        few_steps: Of a training on so few; None for as many as on all.
         phantoms: Scored along every training; the one thing that may be looked at to choose.
         least_enhancing_ml: What the finished models carry, and are judged with: enhancing tumour
             of less than this in all becomes core. Found on made-up cases.
         simulated: What simulated cases are drawn from.
+        ladder: Training on simulated cases, made anew with each ingredient: what each is worth.
         stages: Trainings on simulated cases, by name; each goes on from the one before.
         real: Training on real cases, which goes on from the last stage.
         tiny: Of a narrower network, which goes on from that on all real cases; None for none.
     """
 
     cases: str
+    more: tuple[str, ...] = ()
     labels: LabelScheme | None = None
     low_grade: tuple[str, ...] = ()
     folds: int = Field(4, ge=2)
     seeds: tuple[Annotated[int, Field(ge=0, lt=1000)], ...] = Field((0, 1), min_length=1)
     few: tuple[Annotated[int, Field(ge=1)], ...] = (1, 4)
+    few_steps: int | None = Field(None, ge=1)
     phantoms: int = Field(6, ge=1)
     least_enhancing_ml: float = Field(0.0, ge=0, allow_inf_nan=False)
     simulated: Simulated
+    ladder: TrainingConfig
     stages: dict[str, TrainingConfig] = Field(min_length=1, max_length=9)
     real: TrainingConfig
     tiny: TrainingConfig | None = None
@@ -75,19 +82,21 @@ class Recipe(_Plain):
     @classmethod
     def _from_base(cls, given: Any) -> Any:
         match given:
-            case {"base": dict(base), "stages": dict(stages), "real": dict(real), **rest}:
+            case {"base": dict(base), "stages": dict(stages), **rest}:
                 whole = {name: base | own for name, own in stages.items() if isinstance(own, dict)}
-                if isinstance(tiny := rest.get("tiny"), dict):
-                    rest["tiny"] = base | tiny
-                return {**rest, "stages": {**stages, **whole}, "real": base | real}
+                for name in ("ladder", "real", "tiny"):
+                    if isinstance(own := rest.get(name), dict):
+                        rest[name] = base | own
+                return {**rest, "stages": {**stages, **whole}}
         return given
 
     @model_validator(mode="after")
     def _one_network(self) -> Self:
-        if any(c.network_config != self.real.network_config for c in self.stages.values()):
-            raise ValueError("all stages and the training on real cases are of one network")
-        if any(c.simulated != 1 for c in self.stages.values()):
-            raise ValueError("stages learn from simulated cases alone: simulated = 1")
+        made_up = [self.ladder, *self.stages.values()]
+        if any(c.network_config != self.real.network_config for c in made_up):
+            raise ValueError("ladder, stages and the training on real cases are of one network")
+        if any(c.simulated != 1 for c in made_up):
+            raise ValueError("ladder and stages learn from simulated cases alone: simulated = 1")
         return self
 
     @classmethod

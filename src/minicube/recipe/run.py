@@ -65,8 +65,23 @@ class RecipeRun:
 
     @cached_property
     def cases(self) -> Mapping[str, StoredCase]:
-        """The real cases by name, prepared."""
-        files = find_labelled_cases(self.request.data / self.request.recipe.cases)
+        """The real cases that trainings are judged on, by name, prepared."""
+        return self._prepare(self.request.recipe.cases)
+
+    @cached_property
+    def more(self) -> Mapping[str, StoredCase]:
+        """Those that are only learnt from."""
+        found: dict[str, StoredCase] = {}
+        for folder in self.request.recipe.more:
+            found |= self._prepare(folder, incomplete=True)
+        if twice := found.keys() & self.cases.keys():
+            raise InputError(
+                f"Cases to judge on are to be learnt from: {', '.join(sorted(twice))}."
+            )
+        return found
+
+    def _prepare(self, folder: str, *, incomplete: bool = False) -> dict[str, StoredCase]:
+        files = find_labelled_cases(self.request.data / folder, incomplete=incomplete)
         home, labels = self.request.out / "prepared", self.request.recipe.labels
         stored = prepare_cases(files, home, labels=labels, done=self._prepared)
         return {case.identity: case for case in stored}
@@ -99,7 +114,7 @@ class RecipeRun:
     @cached_property
     def trainings(self) -> Mapping[str, Training]:
         """All trainings of the recipe by name."""
-        return trainings(self.request.recipe, self.folds)
+        return trainings(self.request.recipe, self.folds, sorted(self.more))
 
     def run_of(self, name: str) -> RunFolder:
         """Where a training is kept."""
@@ -184,7 +199,8 @@ def _make(recipe: RecipeRun, training: Training, heard: Listener) -> None:
                 f"{run.path} was begun with other settings than the recipe's.",
                 hint="bring the recipe back, or begin in another folder",
             )
-        learnt = {name: recipe.cases[name] for name in training.learns}
+        known = {**recipe.cases, **recipe.more}
+        learnt = {name: known[name] for name in training.learns}
         _keep_material(run, stream, learnt)
         material = Material(
             train=[*learnt.values()],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -17,6 +17,8 @@ __all__ = ["SHIPPED", "Row", "Training", "trainings"]
 SHIPPED: Final = "shipped"
 """Name of the training that the weights come from."""
 
+LADDER: Final = "ladder"
+"""Folder, and beginning of the rows, of the trainings that tell what each ingredient is worth."""
 
 TINY: Final = "tiny"
 """Row of the table, and folder, of the narrower network's trainings."""
@@ -53,34 +55,43 @@ class Training:
     table_row: str = ""
 
 
-def trainings(recipe: Recipe, folds: Mapping[str, int]) -> dict[str, Training]:
+def trainings(
+    recipe: Recipe, folds: Mapping[str, int], more: Sequence[str] = ()
+) -> dict[str, Training]:
     """All trainings by name; each comes behind the one that it goes on from.
 
     Args:
         recipe: What is asked for.
         folds: Of each real case the fold that it is judged in.
+        more: Names of the cases that are learnt from beside all of those.
     """
     found: dict[str, Training] = {}
-    for row in reversed(Row):
-        for seed in recipe.seeds:
-            found |= {t.name: t for t in _simulated(recipe, row, seed, tuple(folds))}
+    for seed in recipe.seeds:
+        found |= {t.name: t for t in _simulated(recipe, seed, tuple(folds))}
     first = recipe.seeds[0]
     config = recipe.real.model_copy(update={"seed": first})
-    start = last_stage(recipe, Row.PATCHES, first)
-    found[SHIPPED] = Training(SHIPPED, Row.PATCHES, config, start, tuple(folds))
+    start = last_stage(recipe, first)
+    found[SHIPPED] = Training(SHIPPED, Row.PATCHES, config, start, (*folds, *more))
     found |= _narrow(recipe, found[SHIPPED])
     for count in (None, *reversed(recipe.few)):
         for seed in recipe.seeds:
             for training in _real(recipe, folds, count, seed):
+                if count is None:
+                    training = replace(training, learns=(*training.learns, *more))
                 found[training.name] = training
                 if count is None:
                     found |= _narrow(recipe, training)
+    for row in reversed(Row):
+        for seed in recipe.seeds:
+            name = f"{LADDER}/{row}/seed-{seed}"
+            config = recipe.ladder.model_copy(update={"seed": seed})
+            found[name] = Training(name, row, config, "", (), tuple(folds), f"{LADDER}/{row}")
     return found
 
 
-def last_stage(recipe: Recipe, row: Row, seed: int) -> str:
-    """Name of the last training on simulated cases."""
-    return f"{row}/seed-{seed}/{[*recipe.stages][-1]}"
+def last_stage(recipe: Recipe, seed: int) -> str:
+    """Name of the last training on simulated cases alone."""
+    return f"{Row.PATCHES}/seed-{seed}/{[*recipe.stages][-1]}"
 
 
 def _narrow(recipe: Recipe, wide: Training) -> dict[str, Training]:
@@ -93,16 +104,14 @@ def _narrow(recipe: Recipe, wide: Training) -> dict[str, Training]:
     return {name: replace(wide, name=name, config=config, start=wide.name, table_row=row)}
 
 
-def _simulated(
-    recipe: Recipe, row: Row, seed: int, judged_on: tuple[str, ...]
-) -> Iterator[Training]:
+def _simulated(recipe: Recipe, seed: int, judged_on: tuple[str, ...]) -> Iterator[Training]:
     start = ""
     for stage, config in recipe.stages.items():
-        name = f"{row}/seed-{seed}/{stage}"
+        name = f"{Row.PATCHES}/seed-{seed}/{stage}"
         seeded = config.model_copy(update={"seed": seed})
-        last = name == last_stage(recipe, row, seed)
-        table_row = row.value if last else ""
-        yield Training(name, row, seeded, start, (), judged_on if last else (), table_row)
+        last = name == last_stage(recipe, seed)
+        judged, row = (judged_on, Row.PATCHES.value) if last else ((), "")
+        yield Training(name, Row.PATCHES, seeded, start, (), judged, row)
         start = name
 
 
@@ -110,6 +119,7 @@ def _real(
     recipe: Recipe, folds: Mapping[str, int], count: int | None, seed: int
 ) -> Iterator[Training]:
     table_row = "real-all" if count is None else f"real-{count}"
+    steps = recipe.real.steps if count is None else recipe.few_steps or recipe.real.steps
     for fold in sorted(set(folds.values())):
         known = sorted(name for name, at in folds.items() if at != fold)
         if count is not None:
@@ -118,8 +128,8 @@ def _real(
         yield Training(
             name=f"{table_row}/fold-{fold}-seed-{seed}",
             row=Row.PATCHES,
-            config=recipe.real.model_copy(update={"seed": seed}),
-            start=last_stage(recipe, Row.PATCHES, seed),
+            config=recipe.real.model_copy(update={"seed": seed, "steps": steps}),
+            start=last_stage(recipe, seed),
             learns=tuple(known),
             judged_on=tuple(sorted(name for name, at in folds.items() if at == fold)),
             table_row=table_row,

@@ -119,6 +119,7 @@ class TrainingConfig(_Plain):
         shuffle: Whether cases come in a new order each epoch.
         tumour_share: Share of windows that are centred on a tumour voxel.
         simulated: Share of windows of cases that are made up meanwhile.
+        carved: Share of the others in which a tumour is set into another case's head (CarveMix).
         loss: What is minimised.
         optimiser: Adam, or AdamW with ``weight_decay``.
         learning_rate: Its peak.
@@ -156,6 +157,7 @@ class TrainingConfig(_Plain):
     shuffle: bool = True
     tumour_share: float = Field(0.67, ge=0, le=1)
     simulated: float = Field(0.0, ge=0, le=1)
+    carved: float = Field(0.0, ge=0, le=1)
     loss: LossConfig = LossConfig()
     optimiser: Optimiser = Optimiser.ADAMW
     learning_rate: float = Field(2e-3, gt=0)
@@ -213,6 +215,10 @@ class TrainingConfig(_Plain):
                 "sampling minicubes needs a region to cut and window = minicube, "
                 f"found region {self.region}, window {self.window}, minicube {self.minicube}"
             )
+        if self.carved and (
+            self.sampling is not Sampling.WINDOWS or self.intensities is not Intensities.Z_SCORE
+        ):
+            raise ValueError("tumours are carved out of windows of z-scores")
         self._slabs_are_possible(network)
         return self
 

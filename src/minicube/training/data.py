@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from minicube._errors import InputError
-from minicube.scans import CaseFiles, LabelScheme, find_cases, load_case
+from minicube.scans import CaseFiles, LabelScheme, check_complete, find_cases, load_case
 from minicube.training.ranks import ALONE, Ranks
 from minicube.volumes import (
     Origin,
@@ -25,11 +25,15 @@ from minicube.volumes import (
 __all__ = ["find_labelled_cases", "prepare_cases", "split_cases"]
 
 
-def find_labelled_cases(folder: Path) -> list[CaseFiles]:
+def find_labelled_cases(folder: Path, *, incomplete: bool = False) -> list[CaseFiles]:
     """Return the cases of a dataset that have a reference.
 
+    Args:
+        folder: Of the dataset.
+        incomplete: Whether cases may lack sequences.
+
     Raises:
-        InputError: There are fewer than two.
+        InputError: There are fewer than two, or one lacks a sequence.
     """
     cases = [case for case in find_cases(folder) if case.reference is not None]
     if len(cases) < 2:
@@ -39,6 +43,8 @@ def find_labelled_cases(folder: Path) -> list[CaseFiles]:
             found=f"{len(cases)} with a reference",
             hint=f"`minicube data list {folder}` shows what was recognised",
         )
+    for case in cases if not incomplete else ():
+        check_complete(case.identity, case.sequences, "to learn from and to be compared on")
     return cases
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from minicube.training.carving import Window, carved
 from minicube.training.config import Sampling, TrainingConfig
 from minicube.volumes import BRAIN, Box, Shape, StoredCase, partition
 from minicube.volumes.stream import Stream
@@ -65,8 +66,23 @@ class Sampler:
             fresh = self.stream is not None and rng.random() < self.config.simulated
             case = self._fresh(step, rng) if fresh else self.cases[self._turn(index)]
             box = self._place(case, rng)
-        images, labels = case.read(_grown(box, self.margin), self.config.intensities)
+            if not fresh and self.config.carved and rng.random() < self.config.carved:
+                images, labels = self._carved(case, box, rng)
+                return images, labels, int(rng.integers(2**31))
+        images, labels = self._read(case, box)
         return images, labels, int(rng.integers(2**31))
+
+    def _carved(self, donor: StoredCase, box: Box, rng: np.random.Generator) -> Window:
+        """The donor's tumour in another case's head, as far from the middle of its brain's box."""
+        others = [case for case in self.cases if case.identity != donor.identity]
+        if not others:
+            return self._read(donor, box)
+        head = others[rng.integers(len(others))]
+        x, y, z = ((d - h) // 2 for d, h in zip(donor.shape, head.shape, strict=True))
+        return carved(self._read(head, box.relative_to((x, y, z))), self._read(donor, box), rng)
+
+    def _read(self, case: StoredCase, box: Box) -> Window:
+        return case.read(_grown(box, self.margin), self.config.intensities)
 
     def spread(self, count: int) -> list[int]:
         """Numbers of ``count`` samples of as many cases; of minicubes, from all over the region."""

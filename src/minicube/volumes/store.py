@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from minicube._errors import InputError, MissingExtra
 from minicube._files import read_json, replacing, write_json
-from minicube.scans import NETWORK_SCHEME, LabelMap, Sequence, check_complete
+from minicube.scans import NETWORK_SCHEME, LabelMap, Sequence
 from minicube.volumes.box import Box, Shape
 from minicube.volumes.codes import decode, encode
 from minicube.volumes.origin import Origin
@@ -209,19 +209,18 @@ def store_one(case: Prepared, folder: Path, origin: Origin | None = None) -> Sto
     """Write one prepared case with its labels into ``folder``.
 
     Args:
-        case: With labels.
+        case: With labels; a sequence that is missing is 0.
         folder: Of all stored cases; each has a folder of its own in it.
         origin: What the case was made from, to be asked for when it is opened; left out, it
             counts as made from nothing that is known.
 
     Raises:
-        InputError: The case lacks a sequence, or the folder cannot be written to.
+        InputError: The folder cannot be written to.
         MissingExtra: blosc2 is not installed.
     """
     stored = StoredCase(folder / case.identity)
     if case.labels is None:
         raise ValueError(f"{case.identity} has no labels to learn from")
-    check_complete(case.identity, case.present, "to learn from and to be compared on")
     codes = np.empty(case.images.shape, np.uint16)
     levels = {}
     for channel, sequence in enumerate(Sequence):
