@@ -175,7 +175,8 @@ def test_more_cases_are_learnt_from_and_never_judged_on(tmp_path: Path) -> None:
     write_small_dataset(tmp_path / "cases", 2)
     for name in ("more-a", "more-b"):
         case = small_case(7)
-        left = {s: image for s, image in case.images.items() if s not in (Sequence.T1N,)}
+        absent = [Sequence.T1N]
+        left = {s: image for s, image in case.images.items() if s not in absent}
         less = replace(case, identity=name, images=left)
         write_case(less, tmp_path / "other", Layout.BRATS2023)
     recipe = small_recipe(more=["other"])
