@@ -28,7 +28,7 @@ WORDS += [(group, verb) for group, verbs in GROUPS.items() for verb in verbs]
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "minicube", *words], capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "minicube", *words], capture_output=True, text=True, timeout=600
     )
 
 
@@ -81,7 +81,7 @@ def _loaded_by(*words: str) -> set[str]:
     there = "[name for name, module in sys.modules.items() if module]"  # None: refused
     code += f"atexit.register(lambda: print(*{there}, file=sys.stderr))\n"
     code += f"from minicube.cli import main; main({list(words)!r})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return set(done.stderr.split())
 

@@ -77,7 +77,7 @@ def test_a_worker_killed_in_mid_work_loses_nothing(
         run = _started(cohort, "-o", out, "--scheduler", address, **{CONFIG: str(config)})
         with Client(address, security=security, set_as_default=False) as client:
             blow = kill_in_mid_work(client, "victim", is_segmented(out))
-            told = run.communicate(timeout=120)[1]
+            told = run.communicate(timeout=600)[1]
         shown = next(word for word in told.split() if word.startswith("http://127.0.0.1:"))
         with urlopen(shown, timeout=30) as page:
             assert b"victim" in page.read()
@@ -104,7 +104,7 @@ def test_a_cohort_begun_here_is_finished_by_a_local_cluster(
     before = _written(out)
     assert len(before) == CASES - 3
     run = _started(cohort, "-o", out, "--scheduler", "local", "--jobs", "1")
-    told = run.communicate(timeout=120)
+    told = run.communicate(timeout=600)
     assert run.returncode == 3, told
     assert f"{CASES - 3} of {CASES} were there already" in told[1]
     assert _maps(out) == _maps(serial)

@@ -312,7 +312,7 @@ def test_killed_between_storing_and_noting_it_is_not_stored_twice(
     run("pacs", "push", orthanc.web, segmentable / "study", "--auth", auth)
     words = ["pacs", "watch", orthanc.web, "-o", tmp_path / "w", "--auth", auth, "--once"]
     words += ["--settle", 0, "--since", 36500]
-    killed = subprocess.run([sys.executable, "-c", KILLED, *map(str, words)], timeout=120)
+    killed = subprocess.run([sys.executable, "-c", KILLED, *map(str, words)], timeout=600)
     assert killed.returncode == -signal.SIGKILL
     before = orthanc.objects("SEG")
     assert len(before) == 1
@@ -452,7 +452,7 @@ def test_ctrl_c_and_sigterm_end_a_watch(orthanc: Orthanc, tmp_path: Path) -> Non
             time.sleep(0.1)
         time.sleep(0.5)
         os.kill(process.pid, ending)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=120)
         assert process.returncode == 130
         assert "Traceback" not in said
 

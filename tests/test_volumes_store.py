@@ -292,7 +292,7 @@ def test_reading_holds_a_window_and_starts_no_thread(tmp_path: Path) -> None:
         [sys.executable, "-c", READ_A_WINDOW, str(stored.folder)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     grown, threads = (int(word) for word in done.stdout.split())
