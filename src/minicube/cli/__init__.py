@@ -69,7 +69,8 @@ app = typer.Typer(
     name="minicube",
     cls=_Verbs,
     help="Brain-tumour segmentation in MRI on the computer you already have.\n\n"
-    "Research software, not a medical device.",
+    "Research software, not a medical device.\n\n"
+    "Example: minicube segment patient_07/ -o patient_07_seg.nii.gz --report patient_07.html",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -30,7 +30,7 @@ def bundle(
 ) -> None:
     """Make an offline install: minicube with its model, all it needs, and scripts that install it.
 
-    This verb alone uses the internet: pip fetches the packages from where it is configured to.
+    This needs the internet: pip fetches the packages from where it is configured to.
 
     Example: minicube bundle minicube-for-windows.zip --python 3.12 --platform windows
     """

@@ -14,7 +14,8 @@ __all__ = ["LayoutName", "app"]
 LayoutName = Literal["brats2021", "brats2023", "plain", "decathlon", "nnunet", "bids"]
 
 app = typer.Typer(
-    help="See what a folder of scans holds; convert it.",
+    help="See what a folder of scans holds; convert it.\n\n"
+    "Example: minicube data list datasets/BraTS2021/",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

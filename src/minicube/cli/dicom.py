@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="See what a DICOM study holds; write one. `minicube segment` takes studies as they are.",
+    help="See what a DICOM study holds; write one. `minicube segment` takes studies as they are."
+    "\n\nExample: minicube dicom list study.zip",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Fetch studies from an archive of images (PACS), store objects in it, watch it.",
+    help="Fetch studies from an archive of images (PACS), store objects in it, watch it.\n\n"
+    "Example: minicube pacs watch https://pacs.example.org/dicom-web -o watched/",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -34,9 +34,10 @@ def recipe(
 ) -> None:
     """Make the trainings of a recipe; given again, go on where it was stopped.
 
-    Without --only that is all of them; the shipped weights need `--only shipped` alone.
+    Without --only that is all of them; the model inside the package needs
+    `--only patches/seed-0` alone.
 
-    Example: minicube recipe recipes/shipped.toml --data material/ --out runs/ --only shipped
+    Example: minicube recipe recipes/shipped.toml --data material/ --out runs/ --only patches/seed-0
     """
     require("Following a recipe", "train", "torch", "lightning_fabric", "monai", "scipy")
     from minicube.recipe import Recipe, RecipeRequest, RecipeRun, accuracy, follow

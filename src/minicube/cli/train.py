@@ -77,7 +77,8 @@ def train(
 
     Presets, for --config: segnet, unet2d, unet3d-report, unet3d-context and vnet are the systems
     of the report with the repairs; each with -as-reported behind it is as the report had it.
-    unet3d-fast is the network for processors without a GPU.
+    unet3d-fast is the network for processors without a GPU. Without --config and --init it is
+    unet3d; without --minutes and --steps it makes the config's steps, 1000 by default.
 
     Several processes that torchrun or srun start train together: docs/distributed.md.
     """
