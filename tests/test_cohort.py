@@ -17,8 +17,9 @@ import pytest
 
 import minicube as mc
 from minicube.cli import main
+from minicube.cli._segmenting import Places, targets_of
 from minicube.inference import VOLUMES, Stages, one_by_one, overlapped
-from minicube.scans import Region, read_labels, stated_scheme
+from minicube.scans import Region, find_cases, read_labels, stated_scheme
 from small_cases import write_small_dataset
 from small_models import write_small_model
 
@@ -150,6 +151,34 @@ def test_no_clobber_goes_on_but_replaces_nothing(cohort: Path, model: Path, tmp_
     (out / "small-000_seg.nii.gz").write_bytes(b"precious")
     assert _segment(cohort, out, "--model", model, "--no-clobber") == 2
     assert (out / "small-000_seg.nii.gz").read_bytes() == b"precious"
+
+
+def test_scans_and_experts_labels_are_not_replaced(
+    cohort: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case, taken = tmp_path / "b_00000", ("t1", "t1ce", "t2", "flair", "seg")
+    case.mkdir()
+    for old, new in zip(("t1n", "t1c", "t2w", "t2f", "seg"), taken, strict=True):
+        shutil.copy(cohort / BAD / f"{BAD}-{old}.nii.gz", case / f"b_00000_{new}.nii.gz")
+    before = {path.name: path.read_bytes() for path in case.iterdir()}
+    for out in (case, case / "b_00000_t1.nii.gz"):
+        assert _segment(case, out, "--model", model) == 2
+        assert "would be replaced" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in case.iterdir()} == before
+    (case / "b_00000_seg.nii.gz").unlink()
+    assert _segment(case, case, "--model", model) == 0
+    assert _segment(case, case, "--model", model) == 0  # its own label map it may replace
+
+
+def test_one_case_goes_into_files_where_files_are_named(tmp_path: Path) -> None:
+    cases = find_cases(write_small_dataset(tmp_path / "cohort", 2))
+    page, doubt = tmp_path / "page.html", tmp_path / "doubt.nii.gz"
+    for out in (tmp_path / "out", tmp_path / "out.nii.gz"):
+        (one,) = targets_of(cases[:1], Places(out, page, None, doubt))
+        assert (one.places.report, one.places.uncertainty) == (page, doubt)
+    first, _ = targets_of(cases, Places(tmp_path / "out", tmp_path / "r", None, tmp_path))
+    assert first.places.report == tmp_path / "r" / "small-000.html"
+    assert first.places.uncertainty == tmp_path / "small-000_uncertainty.nii.gz"
 
 
 # Whoever started the tests in the background had Ctrl-C ignored by all that they start.

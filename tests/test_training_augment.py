@@ -120,6 +120,18 @@ def test_labels_go_where_the_images_go(cases: list[StoredCase], name: str) -> No
         assert (tumour == (moved > 0)).float().mean() > 0.97
 
 
+@both
+@pytest.mark.parametrize("name", NAMES)
+def test_a_sequence_that_is_not_there_stays_away(
+    cases: list[StoredCase], name: str, planar: bool
+) -> None:
+    (images, labels, seed), *_ = _samples(cases)
+    images[1] = 0
+    changed, _ = augmentation(_only(name), planar=planar)(images, labels, seed)
+    assert changed.any()
+    assert not changed[1].any()
+
+
 def test_sharpness_sharpens_and_blur_blurs() -> None:
     rng = np.random.default_rng(0)
     images = rng.normal(5, 1, (4, 20, 20, 20)).astype(np.float32)

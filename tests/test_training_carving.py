@@ -70,3 +70,11 @@ def test_a_sequence_that_either_lacks_is_missing() -> None:
 def test_no_tumour_leaves_the_head_as_it_is() -> None:
     head = window(HEAD, slice(2, 5))
     assert carved(head, window(DONOR), np.random.default_rng(0)) is head
+
+
+def test_a_window_of_nothing_but_tumour_is_taken_whole() -> None:
+    for seed in range(4):
+        donor = window(DONOR, slice(None))
+        images, labels = carved(window(HEAD), donor, np.random.default_rng(seed))
+        assert np.array_equal(images, donor[0])
+        assert np.array_equal(labels, donor[1])

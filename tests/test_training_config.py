@@ -154,6 +154,7 @@ def test_what_is_wrong_is_named(values: dict[str, Any], named: str) -> None:
             {"sampling": "minicubes", "region": (32, 32, 32), "minicube": (16, 16, 16)},
             ("window = minicube",),
         ),
+        ({"sampling": "volumes", "batch": 1, "simulated": 0.3}, ("made-up cases", "volumes")),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(

@@ -114,11 +114,19 @@ def cases_of(source: Path | None, named: dict[str, Path]) -> list[CaseFiles]:
 def targets_of(cases: Sequence[CaseFiles], places: Places) -> list[Target]:
     """Where each case's results go: ``out`` itself for one case, inside it for several.
 
-    So do ``report`` and ``uncertainty``; ``probabilities`` is a folder always.
+    So do ``report`` and ``uncertainty``, but that of one case, where it is named as a file, is
+    one wherever ``out`` is; ``probabilities`` is a folder always.
 
     Raises:
-        InputError: Several cases were to go into one file.
+        InputError: Several cases were to go into one file, or a file of a case would be replaced.
     """
+    targets = _targets(cases, places)
+    for target in targets:
+        _refuse_own_files(target)
+    return targets
+
+
+def _targets(cases: Sequence[CaseFiles], places: Places) -> list[Target]:
     out, report, uncertainty = places.out, places.report, places.uncertainty
     if len(cases) == 1 and out.name.endswith((".nii", ".nii.gz")):
         return [Target(cases[0], places)]
@@ -127,18 +135,47 @@ def targets_of(cases: Sequence[CaseFiles], places: Places) -> list[Target]:
             f"{len(cases)} cases were found, but {out} is one file.",
             hint="give -o a folder",
         )
+
+    def inside(given: Path | None, name: str) -> Path | None:
+        if given is None or (len(cases) == 1 and given.suffix in (".html", ".nii", ".gz")):
+            return given
+        return given / name
+
     return [
         Target(
             case,
             Places(
                 out / f"{case.identity}_seg.nii.gz",
-                report and report / f"{case.identity}.html",
+                inside(report, f"{case.identity}.html"),
                 places.probabilities,
-                uncertainty and uncertainty / f"{case.identity}_uncertainty.nii.gz",
+                inside(uncertainty, f"{case.identity}_uncertainty.nii.gz"),
             ),
         )
         for case in cases
     ]
+
+
+def _refuse_own_files(target: Target) -> None:
+    """Refuse to replace a scan, or labels of an expert that bear the name of those to write."""
+    there = [path for path in target.outputs if path.is_file()]
+    for own in target.case.paths if there else ():
+        replaced = own.is_file() and any(own.samefile(path) for path in there)
+        if replaced and not (own == target.case.reference and _segmented(own)):
+            raise InputError(
+                f"{own} is a file of the case and would be replaced by what is found in it.",
+                hint="choose another output",
+            )
+
+
+def _segmented(labels: Path) -> bool:
+    """Whether a label map was written by an earlier segmentation, and so may be written anew."""
+    from minicube._files import read_json
+    from minicube.scans.nifti import sidecar_of
+
+    try:
+        return "absent_sequences" in read_json(sidecar_of(labels))
+    except (InputError, TypeError):
+        return False
 
 
 def refuse_existing(paths: Sequence[Path]) -> None:

@@ -1,7 +1,8 @@
 """Random changes to a training sample. MONAI's transforms; this file only chooses them.
 
-Every sequence is changed on its own, since scanners do not change all four alike, and what
-lies outside the brain is 0 again in the end, as it is in every prepared case.
+Every sequence is changed on its own, since scanners do not change all four alike. What lies
+outside the brain is 0 again in the end, as it is in every prepared case, and so is a sequence
+that is not there.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ def augmentation(config: Augmentation, *, planar: bool = False) -> Augment:
         changed = intensity({s.value: channels[i] for i, s in enumerate(Sequence)})
         stacked = torch.stack([torch.as_tensor(changed[s.value]) for s in Sequence])
         out = (stacked.movedim(1, -1) if planar else stacked[:, 0]) * masks[1]
+        out[~torch.as_tensor(images).flatten(1).any(dim=1)] = 0
         rng = np.random.default_rng(seed)
         if rng.random() < config.missing:
             out[rng.choice(len(Sequence), 1 + int(rng.random() < _SECOND), replace=False)] = 0

@@ -41,7 +41,7 @@ def carved(head: Window, donor: Window, rng: np.random.Generator) -> Window:
     if not tumour.any() or not common.any():
         return head
     inside, outside = edt.edt(tumour), edt.edt(~tumour)
-    depth = float(inside.max())
+    depth = min(float(inside.max()), sum(tumour.shape))  # infinite where all is tumour
     threshold = rng.uniform(-depth / 2, 0) if rng.random() < 0.5 else rng.uniform(0, depth)
     share = np.clip((threshold - (outside - inside)) / _SEAM + 0.5, 0, 1).astype(np.float32)
     brain = images.any(axis=0)

@@ -219,6 +219,8 @@ class TrainingConfig(_Plain):
             self.sampling is not Sampling.WINDOWS or self.intensities is not Intensities.Z_SCORE
         ):
             raise ValueError("tumours are carved out of windows of z-scores")
+        if self.simulated and self.sampling is not Sampling.WINDOWS:
+            raise ValueError(f"made-up cases are learnt from in windows, found {self.sampling}")
         self._slabs_are_possible(network)
         return self
 
