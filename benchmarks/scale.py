@@ -25,7 +25,8 @@ import psutil
 from distributed import Client
 
 from minicube._machine import peak_memory, processor_name, resident_memory
-from minicube.cli._segmenting import Places, Request, Target, Work, cases_of, targets_of
+from minicube.cli._segmenting import Request, Work
+from minicube.cli._targets import Places, Target, cases_of, targets_of
 from minicube.cluster import spread
 from minicube.inference import Limits, Refinements, write_volumes
 from minicube.scans import LabelScheme, find_cases

@@ -17,7 +17,7 @@ import pytest
 
 import minicube as mc
 from minicube.cli import main
-from minicube.cli._segmenting import Places, targets_of
+from minicube.cli._targets import Places, targets_of
 from minicube.inference import VOLUMES, Stages, one_by_one, overlapped
 from minicube.scans import Region, find_cases, read_labels, stated_scheme
 from small_cases import write_small_dataset

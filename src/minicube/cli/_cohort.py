@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicube._preparing import read
-from minicube.cli._segmenting import Loaded, Request, Target, Work, refuse_existing
+from minicube.cli._segmenting import Loaded, Request, Work
 from minicube.cli._shared import measuring, progress
+from minicube.cli._targets import Target, refuse_existing
 
 if TYPE_CHECKING:
     from rich.progress import Progress

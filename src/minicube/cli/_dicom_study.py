@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicube._errors import InputError
-from minicube.cli._segmenting import Places, Target, refuse_existing
+from minicube.cli._targets import Places, Target, refuse_existing
 
 if TYPE_CHECKING:
     from minicube.dicom import Converted, Study

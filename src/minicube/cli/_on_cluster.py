@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from minicube._errors import InputError, MinicubeError, require
 from minicube._version import __version__
 from minicube.cli._cohort import collected
-from minicube.cli._segmenting import Request, Target, Work
+from minicube.cli._segmenting import Request, Work
 from minicube.cli._shared import measuring, progress
+from minicube.cli._targets import Target
 from minicube.cli.plan import BRAIN
 
 if TYPE_CHECKING:

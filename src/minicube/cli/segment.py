@@ -13,7 +13,7 @@ from minicube._preparing import PrepareName
 from minicube.cli._cohort import one_or_many
 from minicube.cli._dicom_study import given_study
 from minicube.cli._on_cluster import LOCAL, Cluster, spread_cohort
-from minicube.cli._segmenting import Places, Request, cases_of, limits_of, targets_of
+from minicube.cli._segmenting import Request, limits_of
 from minicube.cli._shared import (
     JsonOption,
     PrecisionName,
@@ -22,6 +22,7 @@ from minicube.cli._shared import (
     emit_json,
     results,
 )
+from minicube.cli._targets import Places, cases_of, targets_of
 
 __all__ = ["SOME_FAILED", "segment"]
 

@@ -51,7 +51,7 @@ class Recipe(_Plain):
         folds: Of the cross-validation over them, at least 2.
         seeds: Each training is made once for each; the first leads to the shipped weights.
         few: Numbers of real cases that are tried beside all.
-        few_steps: Of a training on so few; None for as many as on all.
+        few_steps: Of a training on so few.
         phantoms: Scored along every training; the one thing that may be looked at to choose.
         least_enhancing_ml: What the finished models carry, and are judged with: enhancing tumour
             of less than this in all becomes core. Found on made-up cases.
@@ -69,7 +69,7 @@ class Recipe(_Plain):
     folds: int = Field(4, ge=2)
     seeds: tuple[Annotated[int, Field(ge=0, lt=1000)], ...] = Field((0, 1), min_length=1)
     few: tuple[Annotated[int, Field(ge=1)], ...] = (1, 4)
-    few_steps: int | None = Field(None, ge=1)
+    few_steps: int = Field(150, ge=1)
     phantoms: int = Field(6, ge=1)
     least_enhancing_ml: float = Field(0.0, ge=0, allow_inf_nan=False)
     simulated: Simulated

@@ -73,11 +73,13 @@ class RecipeRun:
         """Those that are only learnt from."""
         found: dict[str, StoredCase] = {}
         for folder in self.request.recipe.more:
-            found |= self._prepare(folder, incomplete=True)
-        if twice := found.keys() & self.cases.keys():
-            raise InputError(
-                f"Cases to judge on are to be learnt from: {', '.join(sorted(twice))}."
-            )
+            cases = self._prepare(folder, incomplete=True)
+            if twice := cases.keys() & {*self.cases, *found}:
+                raise InputError(
+                    "Cases are there twice, to be judged on or to be learnt from: "
+                    f"{', '.join(sorted(twice))}."
+                )
+            found |= cases
         return found
 
     def _prepare(self, folder: str, *, incomplete: bool = False) -> dict[str, StoredCase]:

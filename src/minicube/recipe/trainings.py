@@ -119,7 +119,7 @@ def _real(
     recipe: Recipe, folds: Mapping[str, int], count: int | None, seed: int
 ) -> Iterator[Training]:
     table_row = "real-all" if count is None else f"real-{count}"
-    steps = recipe.real.steps if count is None else recipe.few_steps or recipe.real.steps
+    steps = recipe.real.steps if count is None else recipe.few_steps
     for fold in sorted(set(folds.values())):
         known = sorted(name for name, at in folds.items() if at != fold)
         if count is not None:

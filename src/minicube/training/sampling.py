@@ -55,6 +55,7 @@ class Sampler:
             index: Number of the sample among all samples of the run, from 0.
         """
         rng = np.random.default_rng((self.config.seed, step, index))
+        mixed = False
         if self.config.sampling is Sampling.MINICUBES:
             turn, part = divmod(index, self._samples_a_case)
             case = self.cases[self._turn(turn)]
@@ -66,10 +67,8 @@ class Sampler:
             fresh = self.stream is not None and rng.random() < self.config.simulated
             case = self._fresh(step, rng) if fresh else self.cases[self._turn(index)]
             box = self._place(case, rng)
-            if not fresh and self.config.carved and rng.random() < self.config.carved:
-                images, labels = self._carved(case, box, rng)
-                return images, labels, int(rng.integers(2**31))
-        images, labels = self._read(case, box)
+            mixed = not fresh and self.config.carved > 0 and rng.random() < self.config.carved
+        images, labels = self._carved(case, box, rng) if mixed else self._read(case, box)
         return images, labels, int(rng.integers(2**31))
 
     def _carved(self, donor: StoredCase, box: Box, rng: np.random.Generator) -> Window:
