@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from minicube.training import TrainingConfig
 from minicube.training.augment import augmentation
 from minicube.training.config import Sampling
 from minicube.training.sampling import Sampler
-from minicube.volumes import Box, StoredCase, prepare
+from minicube.volumes import Box, StoredCase, prepare, store_one
 from small_cases import small_case
 from small_training import NOTHING, settings, store_small, tiny
 
@@ -283,6 +285,21 @@ def test_carved_windows_have_a_tumour_that_their_head_never_had(cases: list[Stor
     alone = _sampler(cases[:1], tumour_share=1.0, carved=1.0)  # has nobody to give to
     images, labels, _ = alone.draw(0, 0)
     assert np.array_equal(images, _sampler(cases[:1], tumour_share=1.0).draw(0, 0)[0])
+
+
+def test_tumours_are_carved_into_heads_with_the_same_sequences(
+    cases: list[StoredCase], tmp_path: Path
+) -> None:
+    whole = small_case(7)
+    images = dict(whole.images)
+    del images[Sequence.T2W]
+    less = replace(whole, identity="less", images=images)
+    lacking = store_one(prepare(less), tmp_path)
+    assert cases[0].present == tuple(Sequence)
+    for two in ([cases[0], lacking], [lacking, cases[0]]):  # neither has anybody to give to
+        mixed, plain = (_sampler(two, tumour_share=1.0, carved=p) for p in (1.0, 0.0))
+        for index in range(4):
+            assert np.array_equal(mixed.draw(0, index)[0], plain.draw(0, index)[0])
 
 
 def test_only_windows_of_z_scores_are_carved() -> None:

@@ -46,6 +46,8 @@ class Recipe(_Plain):
         cases: Folder of labelled real cases, in the data folder.
         more: Folders of labelled cases, of other patients, that the trainings on all real cases
             learn from too. Nothing is judged on them, so that sequences may be missing.
+        outlined: More of them, of whose tumour only the outline is drawn; the rest comes from
+            ``simulated.shapes``.
         labels: Label scheme of the references, where the files do not say.
         low_grade: Names of the cases of low grade, which are reported apart.
         folds: Of the cross-validation over them, at least 2.
@@ -64,6 +66,7 @@ class Recipe(_Plain):
 
     cases: str
     more: tuple[str, ...] = ()
+    outlined: tuple[str, ...] = ()
     labels: LabelScheme | None = None
     low_grade: tuple[str, ...] = ()
     folds: int = Field(4, ge=2)

@@ -11,9 +11,10 @@ from minicube._errors import InputError
 from minicube._files import locked, read_json, write_json
 from minicube.evaluation.splits import fold_of_each
 from minicube.phantom import PhantomSpec, make_phantom
+from minicube.recipe.outlined import find_outlined_cases
 from minicube.recipe.plan import Recipe
 from minicube.recipe.trainings import Row, Training, trainings
-from minicube.scans import Region
+from minicube.scans import CaseFiles, LabelScheme, Region
 from minicube.simulator import Source, cases_named, patients_of
 from minicube.training import (
     Listener,
@@ -66,14 +67,20 @@ class RecipeRun:
     @cached_property
     def cases(self) -> Mapping[str, StoredCase]:
         """The real cases that trainings are judged on, by name, prepared."""
-        return self._prepare(self.request.recipe.cases)
+        recipe = self.request.recipe
+        return self._prepare(find_labelled_cases(self.request.data / recipe.cases), recipe.labels)
 
     @cached_property
     def more(self) -> Mapping[str, StoredCase]:
         """Those that are only learnt from."""
+        recipe, data = self.request.recipe, self.request.data
         found: dict[str, StoredCase] = {}
-        for folder in self.request.recipe.more:
-            cases = self._prepare(folder, incomplete=True)
+        for folder in (*recipe.more, *recipe.outlined):
+            if folder in recipe.more:
+                files = find_labelled_cases(data / folder, incomplete=True)
+                cases = self._prepare(files, recipe.labels)
+            else:
+                cases = self._prepare(self._outlined(data / folder))
             if twice := cases.keys() & {*self.cases, *found}:
                 raise InputError(
                     "Cases are there twice, to be judged on or to be learnt from: "
@@ -82,9 +89,15 @@ class RecipeRun:
             found |= cases
         return found
 
-    def _prepare(self, folder: str, *, incomplete: bool = False) -> dict[str, StoredCase]:
-        files = find_labelled_cases(self.request.data / folder, incomplete=incomplete)
-        home, labels = self.request.out / "prepared", self.request.recipe.labels
+    def _outlined(self, folder: Path) -> list[CaseFiles]:
+        shapes = self.request.data / self.request.recipe.simulated.shapes
+        home = self.request.out / "outlined"
+        return find_outlined_cases(folder, shapes, home, leave_out=self._left_out)
+
+    def _prepare(
+        self, files: list[CaseFiles], labels: LabelScheme | None = None
+    ) -> dict[str, StoredCase]:
+        home = self.request.out / "prepared"
         stored = prepare_cases(files, home, labels=labels, done=self._prepared)
         return {case.identity: case for case in stored}
 

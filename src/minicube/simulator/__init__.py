@@ -2,6 +2,7 @@
 
 from minicube.simulator.generator import Simulation, simulate
 from minicube.simulator.material import (
+    FIELD,
     Material,
     Patch,
     Shape,
@@ -12,6 +13,7 @@ from minicube.simulator.material import (
 from minicube.simulator.source import Source
 
 __all__ = [
+    "FIELD",
     "Material",
     "Patch",
     "Shape",

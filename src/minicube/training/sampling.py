@@ -72,8 +72,15 @@ class Sampler:
         return images, labels, int(rng.integers(2**31))
 
     def _carved(self, donor: StoredCase, box: Box, rng: np.random.Generator) -> Window:
-        """The donor's tumour in another case's head, as far from the middle of its brain's box."""
-        others = [case for case in self.cases if case.identity != donor.identity]
+        """The donor's tumour in another head, as far from the middle of its brain's box.
+
+        In a head with the same sequences: of others only what both have would be left.
+        """
+        others = [
+            case
+            for case in self.cases
+            if case.identity != donor.identity and case.present == donor.present
+        ]
         if not others:
             return self._read(donor, box)
         head = others[rng.integers(len(others))]

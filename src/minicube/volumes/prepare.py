@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from minicube.volumes.denoise import denoise_rician
 from minicube.volumes.resample import network_shape, resample, resample_labels
 
 __all__ = [
+    "ABSENT",
     "Frame",
     "Intensities",
     "Prepared",
@@ -50,6 +52,10 @@ class Scale:
     deviation: float
 
 
+ABSENT: Final = Scale(0.0, 1.0)
+"""What stands for the scale of a sequence that is not there."""
+
+
 @dataclass(frozen=True)
 class Frame:
     """Where a prepared array lies in its case: what is needed for the way back.
@@ -76,7 +82,8 @@ class Prepared:
         brain: ``(x, y, z)`` bool.
         labels: Reference in :data:`NETWORK_SCHEME` on the same grid, when there is one.
         frame: The way back.
-        scales: Of each sequence, in the order of :class:`Sequence`; of an absent one 0 and 1.
+        scales: Of each sequence, in the order of :class:`Sequence`; :data:`ABSENT` of one that is
+            not there.
         absent: Sequences that are not there.
     """
 
@@ -129,7 +136,7 @@ def prepare(case: Case, *, denoise: bool = False) -> Prepared:
     def prepare_one(channel: int, sequence: Sequence) -> Scale:
         if sequence not in case.images:
             images[channel] = 0
-            return Scale(0.0, 1.0)
+            return ABSENT
         if shape == case.shape and not denoise:
             image = case.crop(sequence, box.slices)
         else:

@@ -25,7 +25,7 @@ from minicube.scans import NETWORK_SCHEME, LabelMap, Sequence
 from minicube.volumes.box import Box, Shape
 from minicube.volumes.codes import decode, encode
 from minicube.volumes.origin import Origin
-from minicube.volumes.prepare import Intensities, Prepared, Scale, unscaled
+from minicube.volumes.prepare import ABSENT, Intensities, Prepared, Scale, unscaled
 
 __all__ = ["BRAIN", "StoredCase", "open_stored", "store_one"]
 
@@ -87,6 +87,11 @@ class StoredCase:
     def scales(self) -> tuple[Scale, ...]:
         """What the z-scores of each sequence were made with."""
         return tuple(Scale(*pair) for pair in self._facts.scales)
+
+    @property
+    def present(self) -> tuple[Sequence, ...]:
+        """Sequences that are there."""
+        return tuple(s for s, scale in zip(Sequence, self.scales, strict=True) if scale != ABSENT)
 
     @property
     def shape(self) -> Shape:
