@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 import minicube as mc
 from minicube import InputError
+from minicube.cli import main
 from minicube.engines import load_model
 from minicube.training import RunFolder, TrainingConfig
 from small_cases import write_small_dataset
@@ -110,6 +111,23 @@ def test_a_run_is_not_overwritten_or_resumed_by_mistake(data: Path, undisturbed:
         mc.train(data, undisturbed, **SETTINGS)
     process = _start(data, undisturbed.parent / "nothing-here", "--resume")
     assert process.wait(timeout=60) == 2
+
+
+def test_a_resumed_run_keeps_the_settings_it_began_with(
+    data: Path, undisturbed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "--data", str(data), "--out", str(undisturbed), "--resume"]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--steps", "99", "--seed", str(SETTINGS["seed"])])
+    assert ended.value.code == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"steps 99, not {SETTINGS['steps']}" in said
+    assert "seed" not in said.partition("what to do")[0]
+    before = (undisturbed / "weights.safetensors").read_bytes()
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--steps", str(SETTINGS["steps"])])  # as it is: done already
+    assert ended.value.code == 0
+    assert (undisturbed / "weights.safetensors").read_bytes() == before
 
 
 def test_damaged_weights_are_noticed(undisturbed: Path, tmp_path: Path) -> None:

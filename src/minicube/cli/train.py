@@ -96,13 +96,16 @@ def train(
     place = Device(device)
     spare = spare_on_card() if place is Device.CUDA else None
     given = {"network": network, "steps": steps, "seed": seed, "simulated": replay}
+    given = {key: value for key, value in given.items() if value is not None}
+    if resume:
+        _refuse_other_settings(out, given)
     model = None
     if init is not None:
         model = shipped_model() if init == "default" else load_model(Path(init))
     request = TrainingRequest(
         data=data,
         out=out,
-        config=_config(config, model, {key: v for key, v in given.items() if v is not None}),
+        config=_config(config, model, given),
         minutes=minutes,
         resume=resume,
         labels=scheme_called(labels),
@@ -118,6 +121,24 @@ def train(
     page = run.path / "report.html"
     write_report(page, run_report(run.path))
     results().print(f"trained: {run.path}\nreport: {page}")
+
+
+def _refuse_other_settings(out: Path, given: Mapping[str, Any]) -> None:
+    """A run goes on with the settings it began with; what says otherwise is not ignored."""
+    from minicube.training import RunFolder
+
+    if not (run := RunFolder(out)).is_started():
+        return  # which is refused later
+    begun = run.read_config().model_dump()
+    other = [
+        f"{key} {value}, not {begun[key]}" for key, value in given.items() if value != begun[key]
+    ]
+    if other:
+        raise InputError(
+            f"The run in {out} was begun with other settings.",
+            found="; ".join(other),
+            hint="leave out --network, --steps, --seed and --replay, or begin in another folder",
+        )
 
 
 def _config(source: str | None, model: Model | None, given: Mapping[str, Any]) -> TrainingConfig:

@@ -30,16 +30,19 @@ def find_labelled_cases(folder: Path, *, incomplete: bool = False) -> list[CaseF
 
     Args:
         folder: Of the dataset.
-        incomplete: Whether cases may lack sequences.
+        incomplete: Whether cases are only learnt from: they may lack sequences, and one will do.
 
     Raises:
-        InputError: There are fewer than two, or one lacks a sequence.
+        InputError: There are none, or fewer than two where one is held out, or one lacks a
+            sequence.
     """
     cases = [case for case in find_cases(folder) if case.reference is not None]
-    if len(cases) < 2:
+    if len(cases) < (1 if incomplete else 2):
         raise InputError(
             f"{folder} does not hold enough to learn from.",
-            expected="at least two cases with reference labels: one to learn from, one held out",
+            expected="a case with reference labels"
+            if incomplete
+            else "at least two cases with reference labels: one to learn from, one held out",
             found=f"{len(cases)} with a reference",
             hint=f"`minicube data list {folder}` shows what was recognised",
         )
