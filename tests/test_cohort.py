@@ -96,7 +96,7 @@ def test_the_table_holds_what_the_files_do(cohort: Path, model: Path, tmp_path: 
         for region in Region:
             ml = labels.region(region).sum() / 1000
             assert float(row[f"{region.value}_ml"]) == pytest.approx(ml, abs=1e-3)
-        parts = sum(float(row[name]) for name in ("oedema_ml", "core_ml", "enhancing_ml"))
+        parts = sum(float(row[name]) for name in ("oedema_ml", "non_enhancing_ml", "enhancing_ml"))
         assert float(row["WT_ml"]) == pytest.approx(parts, abs=3e-3)
     assert _segment(cohort, out, "--model", model, "--labels", "brats2021") == 0
     assert (out / VOLUMES).read_bytes() == first

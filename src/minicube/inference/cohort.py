@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from minicube._errors import MinicubeError
 from minicube._files import replacing
-from minicube.scans import NETWORK_SCHEME, Region
+from minicube.scans import Region, Tissue
 
 __all__ = [
     "VOLUMES",
@@ -33,7 +33,9 @@ Result = TypeVar("Result")
 
 VOLUMES: Final = "volumes.csv"
 _ML: Final = {f"{region.value}_ml": region.value for region in Region} | {
-    f"{tissue.name.lower()}_ml": tissue.value for tissue in NETWORK_SCHEME.tissues.values()
+    "oedema_ml": Tissue.OEDEMA.value,
+    "non_enhancing_ml": Tissue.CORE.value,
+    "enhancing_ml": Tissue.ENHANCING.value,
 }
 _SPACED: Final = ("absent_sequences", "not_determinable")
 _log = logging.getLogger(__name__)
