@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,19 @@ def test_a_recipe_is_followed_judged_and_gone_on_with(tmp_path: Path) -> None:
     less = accuracy(followed, without=[Sequence.T1C])["patches"]["0"]
     assert [*less["all"]] == ["WT", "TC"]  # enhancement cannot be told
     assert accuracy(followed) == rows  # kept apart
+
+    # Another reference is another question, and a training with other settings is none of these.
+    judged = json.loads((runs[1].path / "accuracy.json").read_text())
+    assert {*judged["cases"]} == {*found["cases"]}
+    judged["dice"] = {name: dict.fromkeys(dice, 0.5) for name, dice in judged["dice"].items()}
+    (runs[1].path / "accuracy.json").write_text(json.dumps(judged))
+    assert accuracy(followed)["patches"]["0"]["all"]["WT"]["mean"] == 0.5  # not judged again
+    judged["cases"]["small-000"]["reference"] = "another"
+    (runs[1].path / "accuracy.json").write_text(json.dumps(judged))
+    assert accuracy(followed) == rows
+    slower = STAGE | {"steps": 1, "learning_rate": 1e-5}
+    other = small_recipe(stages={"first": STAGE, "second": slower})
+    assert accuracy(RecipeRun(replace(request, recipe=other))) == {}
 
     # Gone on with: nothing is made anew, other settings are refused, so are other cases.
     follow(request)

@@ -67,10 +67,11 @@ def accuracy(
 
 
 def _is_done(recipe: RecipeRun, training: Training) -> bool:
-    folder = recipe.run_of(training.name).path
-    if not (folder / DESCRIPTION).exists():  # stopped before its first checkpoint
-        return False
-    return load_model(folder).description.steps == training.config.steps
+    run = recipe.run_of(training.name)
+    if not run.is_started() or not (run.path / DESCRIPTION).exists():
+        return False  # or stopped before its first checkpoint
+    steps = load_model(run.path).description.steps
+    return run.read_config() == training.config and steps == training.config.steps
 
 
 def _judged_once(
@@ -79,16 +80,20 @@ def _judged_once(
     words = "-".join(["accuracy", *(f"no-{sequence.value}" for sequence in sorted(without))])
     path = recipe.run_of(training.name).path / f"{words}.json"
     model, least = load_model(path.parent), recipe.request.recipe.least_enhancing_ml
-    sha256 = model.description.sha256
+    judged = {
+        "model": model.description.sha256,
+        "least_enhancing_ml": least,
+        "cases": {files.identity: dict(recipe.cases[files.identity].origin) for files in cases},
+    }
     if path.exists():
         kept = read_json(path)
-        if (kept["model"], kept.get("least_enhancing_ml")) == (sha256, least):
-            dice: Cases = kept["dice"]
+        dice: Cases = kept.pop("dice")
+        if kept == judged:
             return dice
     rule = Refinements(post=PostProcessing(least_enhancing_ml=least))
     labels = recipe.request.recipe.labels
     found = _judge(Segmenter(model, refinements=rule), cases, labels, without)
-    write_json(path, {"model": sha256, "least_enhancing_ml": least, "dice": found})
+    write_json(path, {**judged, "dice": found})
     return found
 
 
