@@ -24,14 +24,14 @@ from minicube.evaluation import (
     regions_table,
     summarise,
 )
-from minicube.inference import Segmenter
+from minicube.inference import Segmenter, model_place
 from minicube.scans import CaseFiles, LabelScheme, find_cases, load_case
 
 
 def main() -> None:
     """Judge a model and print the tables."""
     arguments = _arguments()
-    model = None if arguments.model is None else load_model(arguments.model)
+    model = None if arguments.model is None else load_model(model_place(arguments.model))
     segmenter = Segmenter(model)
     scores = []
     console = Console()

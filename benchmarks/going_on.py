@@ -22,9 +22,9 @@ from rich.console import Console
 
 from minicube._files import write_json
 from minicube._machine import describe_machine
-from minicube.engines import Model, load_model, shipped_model
+from minicube.engines import Model, load_model
 from minicube.evaluation import evaluate_case
-from minicube.inference import Segmenter
+from minicube.inference import Segmenter, model_place
 from minicube.scans import CaseFiles, LabelScheme, find_cases, load_case
 
 Dice = dict[str, dict[str, float]]
@@ -39,7 +39,7 @@ def main() -> None:
         sys.exit(f"no labelled case in {given.cases} is called {', '.join(unknown)}")
     site = sorted(given.site)
     elsewhere = [files[name] for name in sorted(files.keys() - {*site})]
-    before = judge(_model(given.model), files.values(), labels)
+    before = judge(load_model(model_place(given.model)), files.values(), labels)
     after: Dice = {}
     forgotten: list[Dice] = []
     for part in range(given.parts):
@@ -79,10 +79,6 @@ def judge(model: Model, cases: Iterable[CaseFiles], labels: LabelScheme | None) 
         regions = evaluate_case(answer, case.reference, identity=files.identity).regions
         found[files.identity] = {r.value: s.dice for r, s in regions.items() if s.dice is not None}
     return found
-
-
-def _model(name: str) -> Model:
-    return shipped_model() if name == "default" else load_model(Path(name))
 
 
 def _train(run: Path, cases: list[CaseFiles], given: argparse.Namespace) -> None:

@@ -199,11 +199,11 @@ def watch(
     Example: minicube pacs watch ARCHIVE@10.0.0.7:104 -o watched/ --since 1 --once
     """
     access = _access(aet, listen, auth, timeout, tls, ca, cert)
-    from minicube.inference import DEFAULT_SCHEME, PostProcessing, Refinements
+    from minicube.inference import DEFAULT_SCHEME, PostProcessing, Refinements, model_place
     from minicube.pacs import Pace, open_archive, watching
 
     request = Request(
-        models=model or [],
+        models=[*map(model_place, model or ())],
         scheme=DEFAULT_SCHEME,
         limits=limits_of(memory, precision, engine),
         refinements=Refinements(

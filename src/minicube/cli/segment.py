@@ -40,7 +40,9 @@ OutOption = Annotated[
 ]
 ModelOption = Annotated[
     list[Path] | None,
-    typer.Option(help="A run or an exported file; several: their mean. By default the shipped."),
+    typer.Option(
+        help="A run, an exported file, or tiny; several: their mean. By default the one inside."
+    ),
 ]
 ReportOption = Annotated[
     Path | None, typer.Option(help="HTML report to write; a folder for several cases.")
@@ -139,7 +141,7 @@ def segment(
     """
     if out is None:
         raise InputError("Where to write is missing.", hint="add -o OUT.nii.gz")
-    from minicube.inference import PostProcessing, Refinements
+    from minicube.inference import PostProcessing, Refinements, model_place
     from minicube.planning import is_auto
     from minicube.scans import LabelScheme
 
@@ -147,7 +149,7 @@ def segment(
     auto = scheduler is not None and memory is not None and is_auto(memory)
     cluster = None if scheduler is None else Cluster(scheduler, jobs, auto)
     request = Request(
-        models=tuple(model or ()),
+        models=tuple(map(model_place, model or ())),
         scheme=LabelScheme(labels),
         limits=limits_of(None if auto else memory, precision, engine),
         refinements=Refinements(

@@ -86,7 +86,7 @@ def train(
     if minutes is not None and steps is not None:
         raise InputError("--minutes and --steps contradict each other.", hint="give one of them")
     from minicube.engines import load_model
-    from minicube.inference import shipped_model
+    from minicube.inference import model_place
     from minicube.planning import parse_memory
     from minicube.reporting import run_report, write_report
     from minicube.training import Device, MlflowStore, TrainingRequest, rank_here
@@ -101,7 +101,7 @@ def train(
         _refuse_other_settings(out, given)
     model = None
     if init is not None:
-        model = shipped_model() if init == "default" else load_model(Path(init))
+        model = load_model(model_place(init))
     request = TrainingRequest(
         data=data,
         out=out,

@@ -19,8 +19,9 @@ from minicube.inference.resume import (
     origin_of_segmentation,
     settings_of,
 )
-from minicube.inference.segment import Limits, Refinements, Segmenter, segment, shipped_model
+from minicube.inference.segment import Limits, Refinements, Segmenter, segment
 from minicube.inference.segmentation import DEFAULT_SCHEME, Segmentation, probability_files
+from minicube.inference.shipped import model_place, shipped_model, shipped_names
 
 __all__ = [
     "DEFAULT_SCHEME",
@@ -38,6 +39,7 @@ __all__ = [
     "Stages",
     "keep_made",
     "made_before",
+    "model_place",
     "one_by_one",
     "origin_of_segmentation",
     "outcome_of",
@@ -48,5 +50,6 @@ __all__ = [
     "segment",
     "settings_of",
     "shipped_model",
+    "shipped_names",
     "write_volumes",
 ]

@@ -35,6 +35,7 @@ from minicube.inference.memory import (
 from minicube.inference.postprocess import PostProcessing, postprocess
 from minicube.inference.quality import quality_warnings
 from minicube.inference.segmentation import Segmentation
+from minicube.inference.shipped import model_place, shipped_model
 from minicube.planning import in_words
 from minicube.scans import Case, LabelMap, undeterminable, without_enhancement
 from minicube.volumes import Prepared, Shape, prepare, restore
@@ -44,7 +45,6 @@ __all__ = [
     "Refinements",
     "Segmenter",
     "segment",
-    "shipped_model",
 ]
 
 
@@ -269,17 +269,12 @@ def segment(case: Case, model: Path | str | None = None) -> Segmentation:
 
     Args:
         case: From :func:`minicube.load_case`.
-        model: A run folder; the shipped model when left out.
+        model: A run folder, an exported file, or ``"tiny"``; the shipped model when left out.
 
     Raises:
         InputError: The case or the model cannot be used.
     """
-    return Segmenter(None if model is None else load_model(Path(model))).segment(case)
-
-
-def shipped_model() -> Model:
-    """The model inside the package."""
-    return load_model(Path(__file__).parents[1] / "weights" / "default")
+    return Segmenter(None if model is None else load_model(model_place(model))).segment(case)
 
 
 def _check_any_fits(memory: int, takes: Calibration) -> None:
