@@ -40,9 +40,7 @@ OutOption = Annotated[
 ]
 ModelOption = Annotated[
     list[Path] | None,
-    typer.Option(
-        help="A run, an exported file, or tiny; several: their mean. By default the one inside."
-    ),
+    typer.Option(help="A run or an exported file; several: their mean. By default the one inside."),
 ]
 ReportOption = Annotated[
     Path | None, typer.Option(help="HTML report to write; a folder for several cases.")

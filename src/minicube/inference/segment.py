@@ -269,7 +269,8 @@ def segment(case: Case, model: Path | str | None = None) -> Segmentation:
 
     Args:
         case: From :func:`minicube.load_case`.
-        model: A run folder, an exported file, or ``"tiny"``; the shipped model when left out.
+        model: A run folder, an exported file, or the name of a model inside the package, which
+            is ``"default"`` when left out.
 
     Raises:
         InputError: The case or the model cannot be used.
