@@ -13,21 +13,17 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
-from statistics import fmean, median
-from typing import Any
 
 from rich.console import Console
 
 from minicube._files import write_json
 from minicube._machine import describe_machine
-from minicube.engines import Model, load_model
-from minicube.evaluation import evaluate_case
+from minicube.engines import load_model
 from minicube.inference import Segmenter, model_place
-from minicube.scans import CaseFiles, LabelScheme, find_cases, load_case
-
-Dice = dict[str, dict[str, float]]
+from minicube.recipe.table import Cases, judge, spread
+from minicube.scans import CaseFiles, LabelScheme, find_cases
 
 
 def main() -> None:
@@ -39,16 +35,18 @@ def main() -> None:
         sys.exit(f"no labelled case in {given.cases} is called {', '.join(unknown)}")
     site = sorted(given.site)
     elsewhere = [files[name] for name in sorted(files.keys() - {*site})]
-    before = judge(load_model(model_place(given.model)), files.values(), labels)
-    after: Dice = {}
-    forgotten: list[Dice] = []
+    model = load_model(model_place(given.model))
+    before = judge(Segmenter(model), [*files.values()], labels)
+    after: dict[str, Mapping[str, float]] = {}
+    forgotten: list[Cases] = []
     for part in range(given.parts):
         judged = site[part :: given.parts]
         run = given.out / f"part-{part}"
         _train(run, [files[n] for n in site if n not in judged], given)
         model = load_model(run)
-        after |= judge(model, [files[name] for name in judged], labels)
-        forgotten.append(judge(model, elsewhere, labels))
+        segmenter = Segmenter(model)
+        after |= judge(segmenter, [files[name] for name in judged], labels)
+        forgotten.append(judge(segmenter, elsewhere, labels))
         console.print(f"part {part + 1} of {given.parts}: {model.description.steps} steps")
     own = {name: before[name] for name in site}
     others = {f.identity: before[f.identity] for f in elsewhere}
@@ -56,10 +54,10 @@ def main() -> None:
         "machine": describe_machine(),
         "minutes": given.minutes,
         "learnt from": len(site) - len(site[:: given.parts]),
-        "site": {"before": _means(own), "after": _means(after), "n": len(site)},
+        "site": {"before": spread(own), "after": spread(after), "n": len(site)},
         "elsewhere": {
-            "before": _means(others),
-            "after": [_means(dice) for dice in forgotten],
+            "before": spread(others),
+            "after": [spread(dice) for dice in forgotten],
             "n": len(others),
         },
         "cases": {name: {"before": own[name], "after": after[name]} for name in site},
@@ -67,18 +65,6 @@ def main() -> None:
     console.print_json(data=result)
     if given.json is not None:
         write_json(given.json, result)
-
-
-def judge(model: Model, cases: Iterable[CaseFiles], labels: LabelScheme | None) -> Dice:
-    """Dice of each region by name of the case."""
-    segmenter, found = Segmenter(model), {}
-    for files in cases:
-        case = load_case(files, labels=labels)
-        assert case.reference is not None  # or it would not have been asked for
-        answer = segmenter.segment(case).labels
-        regions = evaluate_case(answer, case.reference, identity=files.identity).regions
-        found[files.identity] = {r.value: s.dice for r, s in regions.items() if s.dice is not None}
-    return found
 
 
 def _train(run: Path, cases: list[CaseFiles], given: argparse.Namespace) -> None:
@@ -97,14 +83,6 @@ def _train(run: Path, cases: list[CaseFiles], given: argparse.Namespace) -> None
     command += [] if run.exists() else ["--minutes", str(given.minutes)]
     command += [] if given.labels is None else ["--labels", given.labels.value]
     subprocess.run(command, check=True)
-
-
-def _means(dice: Dice) -> dict[str, Any]:
-    regions = [*next(iter(dice.values()))]
-    scores = {region: [of_case[region] for of_case in dice.values()] for region in regions}
-    return {
-        r: {"mean": round(fmean(s), 4), "median": round(median(s), 4)} for r, s in scores.items()
-    }
 
 
 def _arguments() -> argparse.Namespace:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minicube._errors import InputError
-from minicube.recipe import RecipeRequest, RecipeRun
+from minicube.recipe import RecipeRequest, RecipeRun, follow
 from minicube.recipe.outlined import OUTLINE, find_outlined_cases
 from minicube.scans import NETWORK_SCHEME, Geometry, Layout, Region, Tissue, read_labels
 from minicube.scans.nifti import write_volume
@@ -93,5 +93,6 @@ def test_outlined_cases_are_learnt_from_and_never_judged_on(tmp_path: Path) -> N
     assert PATIENTS[2] in run.trainings["real-all/fold-0-seed-0"].learns
     assert not any(PATIENTS[2] in training.judged_on for training in run.trainings.values())
     table.write_text("case\tBraTS20 id\nsmall-000\t001\nsmall-001\t017\n")
-    with pytest.raises(InputError, match="nobody who is judged on"):
-        _ = RecipeRun(request).more
+    with pytest.raises(InputError, match="never learnt from"):
+        follow(request)
+    assert not (tmp_path / "out" / "patches").exists()  # said before hours are spent

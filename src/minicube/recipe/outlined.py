@@ -57,13 +57,14 @@ def find_outlined_cases(
         if files.identity not in maps:
             raise InputError(
                 f"What lies in the outline of {files.identity} cannot be told.",
-                expected=f"a map of that patient in {shapes}, and nobody who is judged on",
+                expected=f"a map of that patient in {shapes}",
+                hint="maps of patients who are judged on are never learnt from: take the case out",
             )
-        outline, grid = read_volume(folder / files.identity / OUTLINE)
+        place = folder / files.identity / OUTLINE
+        outline, grid = read_volume(place)
         try:
             drawn = _filled(grid.to_ras(outline) > 0, maps[files.identity])
         except ValueError as error:
-            place = folder / files.identity / OUTLINE
             raise InputError(f"{place} cannot be used.", found=str(error)) from error
         reference = home / f"{files.identity}.nii.gz"
         labels = LabelMap(np.asfortranarray(grid.from_ras(drawn)), NETWORK_SCHEME)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from minicube.phantom import PhantomSpec, make_phantom
 from minicube.recipe.outlined import find_outlined_cases
 from minicube.recipe.plan import Recipe
 from minicube.recipe.trainings import Row, Training, trainings
-from minicube.scans import CaseFiles, LabelScheme, Region
+from minicube.scans import CaseFiles, LabelScheme, Region, find_cases
 from minicube.simulator import Source, cases_named, patients_of
 from minicube.training import (
     Listener,
@@ -71,28 +72,37 @@ class RecipeRun:
         return self._prepare(find_labelled_cases(self.request.data / recipe.cases), recipe.labels)
 
     @cached_property
-    def more(self) -> Mapping[str, StoredCase]:
-        """Those that are only learnt from."""
+    def more_names(self) -> list[str]:
+        """Names of those that are only learnt from; nothing but names is read."""
         recipe, data = self.request.recipe, self.request.data
+        labelled = [find_labelled_cases(data / name, incomplete=True) for name in recipe.more]
+        outlined = [find_cases(data / name) for name in recipe.outlined]
+        names = [files.identity for some in (*labelled, *outlined) for files in some]
+        if twice := [name for name, n in Counter([*self.cases, *names]).items() if n > 1]:
+            raise InputError(
+                "Cases are there twice, to be judged on or to be learnt from: "
+                f"{', '.join(sorted(twice))}."
+            )
+        return sorted(names)
+
+    @cached_property
+    def more(self) -> Mapping[str, StoredCase]:
+        """Those that are only learnt from, by name, prepared."""
+        recipe, data, home = self.request.recipe, self.request.data, self.request.out / "outlined"
         found: dict[str, StoredCase] = {}
-        for folder in (*recipe.more, *recipe.outlined):
-            if folder in recipe.more:
-                files = find_labelled_cases(data / folder, incomplete=True)
-                cases = self._prepare(files, recipe.labels)
-            else:
-                cases = self._prepare(self._outlined(data / folder))
-            if twice := cases.keys() & {*self.cases, *found}:
-                raise InputError(
-                    "Cases are there twice, to be judged on or to be learnt from: "
-                    f"{', '.join(sorted(twice))}."
-                )
-            found |= cases
+        for name in recipe.more:
+            files = find_labelled_cases(data / name, incomplete=True)
+            found |= self._prepare(files, recipe.labels)
+        shapes = data / recipe.simulated.shapes
+        for name in recipe.outlined:
+            files = find_outlined_cases(data / name, shapes, home, leave_out=self._left_out)
+            found |= self._prepare(files)
         return found
 
-    def _outlined(self, folder: Path) -> list[CaseFiles]:
-        shapes = self.request.data / self.request.recipe.simulated.shapes
-        home = self.request.out / "outlined"
-        return find_outlined_cases(folder, shapes, home, leave_out=self._left_out)
+    def learnt_by(self, training: Training) -> dict[str, StoredCase]:
+        """The real cases that a training learns from, by name, prepared."""
+        more = self.more if {*training.learns} & {*self.more_names} else {}
+        return {name: {**self.cases, **more}[name] for name in training.learns}
 
     def _prepare(
         self, files: list[CaseFiles], labels: LabelScheme | None = None
@@ -129,7 +139,7 @@ class RecipeRun:
     @cached_property
     def trainings(self) -> Mapping[str, Training]:
         """All trainings of the recipe by name."""
-        return trainings(self.request.recipe, self.folds, sorted(self.more))
+        return trainings(self.request.recipe, self.folds, self.more_names)
 
     def run_of(self, name: str) -> RunFolder:
         """Where a training is kept."""
@@ -196,7 +206,10 @@ def follow(request: RecipeRequest, listener: Listener | None = None) -> RecipeRu
     """
     heard = listener or SilentListener()
     recipe = RecipeRun(request, heard.preparing)
-    for training in recipe.wanted():
+    wanted = recipe.wanted()
+    for training in wanted:
+        recipe.learnt_by(training)  # what is wrong with a case is said before hours are spent
+    for training in wanted:
         _make(recipe, training, heard)
     return recipe
 
@@ -214,8 +227,7 @@ def _make(recipe: RecipeRun, training: Training, heard: Listener) -> None:
                 f"{run.path} was begun with other settings than the recipe's.",
                 hint="bring the recipe back, or begin in another folder",
             )
-        known = {**recipe.cases, **recipe.more}
-        learnt = {name: known[name] for name in training.learns}
+        learnt = recipe.learnt_by(training)
         _keep_material(run, stream, learnt)
         material = Material(
             train=[*learnt.values()],

@@ -17,7 +17,7 @@ from minicube.scans import CaseFiles, LabelScheme, Region, load_case, undetermin
 from minicube.scans import Sequence as Modality
 from minicube.training import find_labelled_cases
 
-__all__ = ["accuracy"]
+__all__ = ["Cases", "accuracy", "judge", "spread"]
 
 Cases = Mapping[str, Mapping[str, float]]
 """Dice of each region by name of the case."""
@@ -92,17 +92,25 @@ def _judged_once(
             return dice
     rule = Refinements(post=PostProcessing(least_enhancing_ml=least))
     labels = recipe.request.recipe.labels
-    found = _judge(Segmenter(model, refinements=rule), cases, labels, without)
+    found = judge(Segmenter(model, refinements=rule), cases, labels, without)
     write_json(path, {**judged, "dice": found})
     return found
 
 
-def _judge(
+def judge(
     segmenter: Segmenter,
     cases: Sequence[CaseFiles],
     labels: LabelScheme | None,
-    without: Collection[Modality],
+    without: Collection[Modality] = (),
 ) -> Cases:
+    """Segment cases and return the Dice of each region, by name of the case.
+
+    Args:
+        segmenter: Of one model or several.
+        cases: With references.
+        labels: Scheme of the references, where the files do not say.
+        without: Sequences that are kept from it; what cannot be told then is left out.
+    """
     found = {}
     for files in cases:
         case = load_case(files, labels=labels)
@@ -120,12 +128,13 @@ def _split(cases: Cases, low_grade: Sequence[str]) -> dict[str, Any]:
     low = {name: dice for name, dice in cases.items() if name in low_grade}
     high = {name: dice for name, dice in cases.items() if name not in low_grade}
     parts = {"all": cases, "low grade": low, "high grade": high}
-    return {part: _spread(some) for part, some in parts.items() if some} | {
+    return {part: spread(some) for part, some in parts.items() if some} | {
         "cases": {name: dict(dice) for name, dice in sorted(cases.items())}
     }
 
 
-def _spread(cases: Cases) -> dict[str, dict[str, Any]]:
+def spread(cases: Cases) -> dict[str, dict[str, Any]]:
+    """Mean, median and n of each region over cases."""
     told = [*next(iter(cases.values()))]
     spreads = {region: Spread(tuple(dice[region] for dice in cases.values())) for region in told}
     return {region: {**found.to_dict(), "n": found.n} for region, found in spreads.items()}

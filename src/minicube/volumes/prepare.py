@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,13 +18,13 @@ from minicube.volumes.denoise import denoise_rician
 from minicube.volumes.resample import network_shape, resample, resample_labels
 
 __all__ = [
-    "ABSENT",
     "Frame",
     "Intensities",
     "Prepared",
     "Scale",
     "normalise",
     "prepare",
+    "present_in",
     "restore",
     "unscaled",
 ]
@@ -56,6 +57,11 @@ ABSENT: Final = Scale(0.0, 1.0)
 """What stands for the scale of a sequence that is not there."""
 
 
+def present_in(scales: Iterable[Scale]) -> tuple[Sequence, ...]:
+    """The sequences that are there, of scales in the order of :class:`Sequence`."""
+    return tuple(s for s, scale in zip(Sequence, scales, strict=True) if scale != ABSENT)
+
+
 @dataclass(frozen=True)
 class Frame:
     """Where a prepared array lies in its case: what is needed for the way back.
@@ -84,7 +90,6 @@ class Prepared:
         frame: The way back.
         scales: Of each sequence, in the order of :class:`Sequence`; :data:`ABSENT` of one that is
             not there.
-        absent: Sequences that are not there.
     """
 
     identity: str
@@ -93,12 +98,11 @@ class Prepared:
     labels: LabelMap | None
     frame: Frame
     scales: tuple[Scale, ...]
-    absent: tuple[Sequence, ...] = ()
 
     @property
     def present(self) -> tuple[Sequence, ...]:
         """Sequences that are there."""
-        return tuple(sequence for sequence in Sequence if sequence not in self.absent)
+        return present_in(self.scales)
 
     def images_as(self, intensities: Intensities) -> NDArray[np.float32]:
         """Images scaled as a network wants them, ``(sequence, x, y, z)``."""
@@ -155,7 +159,7 @@ def prepare(case: Case, *, denoise: bool = False) -> Prepared:
         reference = resample_labels(case.reference.to(NETWORK_SCHEME), shape)
         labels = LabelMap(np.ascontiguousarray(reference.array[box.slices]), NETWORK_SCHEME)
     frame = Frame(case.shape, shape, box)
-    return Prepared(case.identity, images, brain, labels, frame, tuple(scales), case.absent)
+    return Prepared(case.identity, images, brain, labels, frame, tuple(scales))
 
 
 def normalise(

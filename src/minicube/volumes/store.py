@@ -25,7 +25,7 @@ from minicube.scans import NETWORK_SCHEME, LabelMap, Sequence
 from minicube.volumes.box import Box, Shape
 from minicube.volumes.codes import decode, encode
 from minicube.volumes.origin import Origin
-from minicube.volumes.prepare import ABSENT, Intensities, Prepared, Scale, unscaled
+from minicube.volumes.prepare import Intensities, Prepared, Scale, present_in, unscaled
 
 __all__ = ["BRAIN", "StoredCase", "open_stored", "store_one"]
 
@@ -91,7 +91,7 @@ class StoredCase:
     @property
     def present(self) -> tuple[Sequence, ...]:
         """Sequences that are there."""
-        return tuple(s for s, scale in zip(Sequence, self.scales, strict=True) if scale != ABSENT)
+        return present_in(self.scales)
 
     @property
     def shape(self) -> Shape:
