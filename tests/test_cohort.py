@@ -7,7 +7,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ from minicube.inference import VOLUMES, Stages, one_by_one, overlapped
 from minicube.scans import Region, find_cases, read_labels, stated_scheme
 from small_cases import write_small_dataset
 from small_models import write_small_model
+from stoppable import STOPPABLE
 
 CASES = 4
 BAD = "small-001"
@@ -181,22 +181,13 @@ def test_one_case_goes_into_files_where_files_are_named(tmp_path: Path) -> None:
     assert first.places.uncertainty == tmp_path / "small-000_uncertainty.nii.gz"
 
 
-# Whoever started the tests in the background had Ctrl-C ignored by all that they start.
-STOPPABLE = """
-import signal, sys
-from minicube.cli import main
-signal.signal(signal.SIGINT, signal.default_int_handler)
-main(sys.argv[1:])
-"""
-
-
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
 def test_after_a_blow_files_are_whole_and_the_rest_is_made(
     model: Path, tmp_path: Path, blow: signal.Signals
 ) -> None:
     cohort, out = write_small_dataset(tmp_path / "many", 12), tmp_path / "out"
     words = ["segment", str(cohort), "-o", str(out), "--model", str(model)]
-    with subprocess.Popen([sys.executable, "-c", STOPPABLE, *words]) as process:
+    with subprocess.Popen([*STOPPABLE, *words]) as process:
         deadline = time.monotonic() + 120
         while not list(out.glob("small-*_seg.nii.gz")) and time.monotonic() < deadline:
             time.sleep(0.005)

@@ -62,6 +62,7 @@ from real_orthanc import (
 )
 from small_cases import small_case
 from small_dicom import change, tiny_study
+from stoppable import STOPPABLE
 
 pytestmark = needs_orthanc
 TOOLS = ("dciodvfy", "dcmdump", "dsrdump", "storescu")  # dicom3tools and dcmtk
@@ -438,7 +439,7 @@ def test_what_cannot_be_segmented_is_skipped_and_what_fails_is_not_tried_for_eve
 
 
 def test_ctrl_c_and_sigterm_end_a_watch(orthanc: Orthanc, tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "minicube", "pacs", "watch", orthanc.peer, "-o"]
+    words = [*STOPPABLE, "pacs", "watch", orthanc.peer, "-o"]
     signals = (signal.SIGINT, signal.SIGTERM)
     processes = [
         subprocess.Popen([*words, str(tmp_path / s.name)], stderr=subprocess.PIPE, text=True)
