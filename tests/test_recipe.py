@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from minicube._errors import InputError
 from minicube.recipe import SHIPPED, Recipe, RecipeRequest, RecipeRun, accuracy, follow, trainings
 from minicube.scans import Layout, Sequence, load_case, write_case
-from minicube.training import TrainingConfig, find_labelled_cases
+from minicube.training import Material, RunFolder, TrainingConfig, find_labelled_cases
 from minicube.volumes import Box
 from small_cases import small_case, write_small_dataset
 from small_material import write_patches, write_shapes
@@ -206,6 +207,30 @@ def test_more_cases_are_learnt_from_and_never_judged_on(tmp_path: Path) -> None:
     same = RecipeRequest(small_recipe(more=["cases"]), tmp_path, tmp_path / "other out")
     with pytest.raises(InputError, match="to be learnt from: small-000, small-001"):
         RecipeRun(same).wanted()
+
+
+def test_cases_are_seen_as_often_as_their_kind_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_small_dataset(tmp_path / "data" / "cases", 2)
+    for number, name in enumerate(("more-a", "more-b")):
+        other = replace(small_case(7 + number), identity=name)
+        write_case(other, tmp_path / "data" / "other", Layout.BRATS2023)
+    write_patches(tmp_path / "data" / "patches.npz", write_shapes(tmp_path / "data" / "shapes.npz"))
+    table = "case\tBraTS20 id\nsmall-000\t001\nsmall-001\t002\n"
+    (tmp_path / "data" / "left_out.tsv").write_text(table)
+    seen: dict[str, Counter[str]] = {}
+
+    def count(run: RunFolder, config: Any, material: Material, **_: Any) -> None:
+        seen[run.path.name] = Counter(case.identity for case in material.train)
+
+    monkeypatch.setattr("minicube.recipe.run.fit", count)
+    recipe = small_recipe(more=["other"], turns={"high_grade": 2, "low_grade": 3})
+    request = RecipeRequest(recipe, tmp_path / "data", tmp_path / "out", (SHIPPED,))
+    follow(request)
+    assert seen[SHIPPED] == {"small-000": 3, "small-001": 2, "more-a": 1, "more-b": 1}
+    with pytest.raises(InputError, match="other material"):
+        follow(replace(request, recipe=small_recipe(more=["other"])))
 
 
 def test_unknown_trainings_are_refused_by_name(tmp_path: Path) -> None:

@@ -37,6 +37,20 @@ class Simulated(_Plain):
     every: int = Field(8, ge=1)
 
 
+class Turns(_Plain):
+    """How often a real case is seen in an epoch.
+
+    Args:
+        high_grade: One with all sequences that is not of low grade.
+        low_grade: One of low grade.
+        more: One that is only learnt from.
+    """
+
+    high_grade: int = Field(1, ge=1)
+    low_grade: int = Field(1, ge=1)
+    more: int = Field(1, ge=1)
+
+
 class Recipe(_Plain):
     """Trainings that lead to shipped weights, and those that show what each ingredient is worth.
 
@@ -50,6 +64,7 @@ class Recipe(_Plain):
             ``simulated.shapes``.
         labels: Label scheme of the references, where the files do not say.
         low_grade: Names of the cases of low grade, which are reported apart.
+        turns: How often real cases of each kind are seen.
         folds: Of the cross-validation over them, at least 2.
         seeds: Each training is made once for each; the first leads to the shipped weights.
         few: Numbers of real cases that are tried beside all.
@@ -69,6 +84,7 @@ class Recipe(_Plain):
     outlined: tuple[str, ...] = ()
     labels: LabelScheme | None = None
     low_grade: tuple[str, ...] = ()
+    turns: Turns = Turns()
     folds: int = Field(4, ge=2)
     seeds: tuple[Annotated[int, Field(ge=0, lt=1000)], ...] = Field((0, 1), min_length=1)
     few: tuple[Annotated[int, Field(ge=1)], ...] = (1, 4)

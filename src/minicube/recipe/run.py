@@ -104,6 +104,13 @@ class RecipeRun:
         more = self.more if {*training.learns} & {*self.more_names} else {}
         return {name: {**self.cases, **more}[name] for name in training.learns}
 
+    def turns(self, name: str) -> int:
+        """How often a real case is seen in an epoch."""
+        recipe = self.request.recipe
+        if name not in self.cases:
+            return recipe.turns.more
+        return recipe.turns.low_grade if name in recipe.low_grade else recipe.turns.high_grade
+
     def _prepare(
         self, files: list[CaseFiles], labels: LabelScheme | None = None
     ) -> dict[str, StoredCase]:
@@ -228,9 +235,10 @@ def _make(recipe: RecipeRun, training: Training, heard: Listener) -> None:
                 hint="bring the recipe back, or begin in another folder",
             )
         learnt = recipe.learnt_by(training)
-        _keep_material(run, stream, learnt)
+        turns = {name: recipe.turns(name) for name in learnt}
+        _keep_material(run, stream, learnt, turns)
         material = Material(
-            train=[*learnt.values()],
+            train=[case for name, case in learnt.items() for _ in range(turns[name])],
             held_out=recipe.phantoms,
             source=_in_words(training),
             stream=stream,
@@ -238,13 +246,16 @@ def _make(recipe: RecipeRun, training: Training, heard: Listener) -> None:
         fit(run, training.config, material, start=start, listener=heard)
 
 
-def _keep_material(run: RunFolder, stream: Stream, real: Mapping[str, StoredCase]) -> None:
+def _keep_material(
+    run: RunFolder, stream: Stream, real: Mapping[str, StoredCase], turns: Mapping[str, int]
+) -> None:
     """Note what a run learns from, or refuse to go on with anything else."""
     material = {
         "simulated": dict(stream.maker.origin),
         "pool": stream.pool,
         "every": stream.every,
         "real": {name: dict(case.origin) for name, case in real.items()},
+        "turns": dict(turns),
     }
     path = run.path / "material.json"
     if not path.exists():
