@@ -101,6 +101,10 @@ def test_a_base_holds_what_trainings_have_in_common() -> None:
     two = {"steps": 2}
     short = small_recipe(base=base, stages=own, ladder=two, real=two | {"simulated": 0.0})
     assert short == small_recipe()
+    narrow = small_recipe(base=base, stages=own, ladder=two, real=two, tiny={"widths": [2, 2]})
+    assert narrow.tiny == narrow.real.model_copy(update={"widths": (2, 2)})
+    with pytest.raises(ValueError, match="base"):
+        small_recipe(base=3)
     with pytest.raises(ValueError, match="wdiths"):
         small_recipe(base=base | {"wdiths": [4]}, stages=own, real={"steps": 2})
 

@@ -27,7 +27,8 @@ class Simulated(_Plain):
         patches: File of patches of real tumours, in the data folder.
         leave_out: Table of the patients of whom nothing is used, in the data folder.
         pool: Cases that are drawn from at a time.
-        every: Steps after which the oldest gives way to a new one.
+        every: Steps after which the oldest gives way to a new one, where all windows are of them;
+            where a half are, twice as many.
     """
 
     shapes: str
@@ -55,6 +56,7 @@ class Recipe(_Plain):
     """Trainings that lead to shipped weights, and those that show what each ingredient is worth.
 
     A table ``base`` holds what all trainings have in common; their own values go before its.
+    ``tiny`` has what ``real`` has.
 
     Args:
         cases: Folder of labelled real cases, in the data folder.
@@ -101,12 +103,16 @@ class Recipe(_Plain):
     @classmethod
     def _from_base(cls, given: Any) -> Any:
         match given:
-            case {"base": dict(base), "stages": dict(stages), **rest}:
+            case {"real": dict(own), "stages": dict(stages), **rest}:
+                base = rest.pop("base", {})
+                if not isinstance(base, dict):
+                    return given
+                real = base | own
                 whole = {name: base | own for name, own in stages.items() if isinstance(own, dict)}
-                for name in ("ladder", "real", "tiny"):
+                for name, above in (("ladder", base), ("tiny", real)):
                     if isinstance(own := rest.get(name), dict):
-                        rest[name] = base | own
-                return {**rest, "stages": {**stages, **whole}}
+                        rest[name] = above | own
+                return {**rest, "real": real, "stages": {**stages, **whole}}
         return given
 
     @model_validator(mode="after")

@@ -223,9 +223,11 @@ def follow(request: RecipeRequest, listener: Listener | None = None) -> RecipeRu
 
 def _make(recipe: RecipeRun, training: Training, heard: Listener) -> None:
     run, simulated = recipe.run_of(training.name), recipe.request.recipe.simulated
+    share = training.config.simulated or 1.0
+    every = round(simulated.every / share)
     start = recipe.run_of(training.start).path if training.start else None
     source = recipe.source(training)
-    stream = Stream(source, run.path / "simulated", simulated.pool, simulated.every)
+    stream = Stream(source, run.path / "simulated", simulated.pool, every)
     with locked(run.path), stream:  # another command may want the same training
         if not run.is_started():
             run.write_config(training.config)
