@@ -1,6 +1,6 @@
 """From how little enhancing tumour on a training of a recipe is to be believed.
 
-python scripts/fit_enhancing.py RECIPE patches/seed-0/large --data MATERIAL --out RUNS
+python scripts/fit_enhancing.py RECIPE shipped --data MATERIAL --out RUNS
 
 Half simulated cases that no training has seen, half phantoms of the other simulator, half of each
 without enhancing tumour; weighted to the share of the expert label maps that have none. No real

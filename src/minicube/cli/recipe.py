@@ -34,10 +34,10 @@ def recipe(
 ) -> None:
     """Make the trainings of a recipe; given again, go on where it was stopped.
 
-    Without --only that is all of them; the model inside the package needs
-    `--only patches/seed-0` alone.
+    Without --only that is all of them; the models inside the package need
+    `--only tiny/shipped` alone, which goes on from all others that lead to them.
 
-    Example: minicube recipe recipes/shipped.toml --data material/ --out runs/ --only patches/seed-0
+    Example: minicube recipe recipes/shipped.toml --data material/ --out runs/ --only tiny/shipped
     """
     require("Following a recipe", "train", "torch", "lightning_fabric", "monai", "scipy")
     from minicube.recipe import Recipe, RecipeRequest, RecipeRun, accuracy, follow
