@@ -103,11 +103,11 @@ class Recipe(_Plain):
     @classmethod
     def _from_base(cls, given: Any) -> Any:
         match given:
-            case {"real": dict(own), "stages": dict(stages), **rest}:
+            case {"real": dict(real), "stages": dict(stages), **rest}:
                 base = rest.pop("base", {})
                 if not isinstance(base, dict):
                     return given
-                real = base | own
+                real = base | real
                 whole = {name: base | own for name, own in stages.items() if isinstance(own, dict)}
                 for name, above in (("ladder", base), ("tiny", real)):
                     if isinstance(own := rest.get(name), dict):
