@@ -229,12 +229,19 @@ def test_cases_are_seen_as_often_as_their_kind_says(
         seen[run.path.name] = Counter(case.identity for case in material.train)
 
     monkeypatch.setattr("minicube.recipe.run.fit", count)
-    recipe = small_recipe(more=["other"], turns={"high_grade": 2, "low_grade": 3})
+    half = STAGE | {"simulated": 0.5}
+    turns = {"high_grade": 2, "low_grade": 3}
+    recipe = small_recipe(more=["other"], turns=turns, real=half)
     request = RecipeRequest(recipe, tmp_path / "data", tmp_path / "out", (SHIPPED,))
     follow(request)
     assert seen[SHIPPED] == {"small-000": 3, "small-001": 2, "more-a": 1, "more-b": 1}
+    every = {
+        name: json.loads((tmp_path / "out" / name / "material.json").read_text())["every"]
+        for name in ("patches/seed-0/first", SHIPPED)
+    }
+    assert every == {"patches/seed-0/first": 8, SHIPPED: 16}  # as many new cases a window of them
     with pytest.raises(InputError, match="other material"):
-        follow(replace(request, recipe=small_recipe(more=["other"])))
+        follow(replace(request, recipe=small_recipe(more=["other"], real=half)))
 
 
 def test_unknown_trainings_are_refused_by_name(tmp_path: Path) -> None:

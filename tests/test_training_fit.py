@@ -163,14 +163,6 @@ def test_a_training_begins_with_the_weights_it_is_given(
     assert not any(alone[name].equal(weights[name]) for name in learnt if "0.weight" in name)
 
 
-def test_nothing_is_kept_of_a_start_that_is_not_there(
-    cases: list[StoredCase], tmp_path: Path
-) -> None:
-    config = CONFIG.model_copy(update={"start_share": 0.5})
-    with pytest.raises(InputError, match="start_share"):
-        fit(_run(tmp_path / "run", config), config, _material(cases))
-
-
 def test_a_training_that_goes_on_keeps_its_own_weights(
     cases: list[StoredCase], undisturbed: RunFolder, tmp_path: Path
 ) -> None:

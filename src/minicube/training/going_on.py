@@ -11,7 +11,7 @@ from minicube.volumes import Intensities
 
 __all__ = ["config_to_go_on"]
 
-# As the recipe's training on whole real cases, but slower: what the model knows of heads unlike
+# Slower than a recipe learns from whole real cases: what the model knows of heads unlike
 # the few it now sees is not to be forgotten, so a third of the windows are of made-up cases, and
 # sequences go missing as often as they did.
 _GENTLE: Final = {

@@ -190,11 +190,6 @@ class _Loop:
     def _restore(self, start: Path | None) -> int:
         state = self._ranks.from_first(self._run.read_checkpoint)
         if state is None:
-            if self._config.start_share and start is None:
-                raise InputError(
-                    "start_share keeps something of the weights that a run began with.",
-                    hint="begin with a model (--init), or leave start_share out",
-                )
             self._record.begin(0)
             if start is not None:
                 begun, wanted = trainable_network(load_model(start)), self._config.network_config
