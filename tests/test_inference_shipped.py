@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from minicube import InputError
 from minicube.engines import load_model
 from minicube.inference import model_place, shipped_model, shipped_names
 
@@ -20,7 +21,9 @@ def test_models_inside_are_called_by_name_unless_a_path_is_called_so(
         assert shipped_model(name).description.name == name
         (tmp_path / name).mkdir()
         assert model_place(Path(name)) == Path(name)
-    assert model_place("another") == Path("another")
+    with pytest.raises(InputError, match=r"no model another") as refused:
+        model_place("another")
+    assert "default or tiny" in str(refused.value)
     assert "default" in shipped_names()
     assert shipped_model().description.name == "default"
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import runpy
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import minicube
+from minicube.inference import shipped_names
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -56,3 +59,10 @@ def test_the_oldest_that_is_tried_is_the_oldest_that_may_be_installed() -> None:
     (extras,) = re.findall(r'minimum\.txt \\\n\s*-e "\.\[(.*)\]"', _read("Makefile"))
     wanted = {canonicalize_name(requirement.name) for requirement in _named(*extras.split(","))}
     assert wanted <= set(tried)
+
+
+@pytest.mark.parametrize("model", shipped_names())
+def test_cards_say_what_was_judged(model: str) -> None:
+    written = runpy.run_path(str(ROOT / "scripts" / "write_cards.py"))
+    card = _read(f"src/minicube/weights/{model}/README.md")
+    assert written["card"](model, card) == card, "a card is old: python scripts/write_cards.py"

@@ -114,7 +114,7 @@ def test_a_run_is_not_overwritten_or_resumed_by_mistake(data: Path, undisturbed:
 
 
 def test_a_resumed_run_keeps_the_settings_it_began_with(
-    data: Path, undisturbed: Path, capsys: pytest.CaptureFixture[str]
+    data: Path, undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["train", "--data", str(data), "--out", str(undisturbed), "--resume"]
     with pytest.raises(SystemExit) as ended:
@@ -123,6 +123,20 @@ def test_a_resumed_run_keeps_the_settings_it_began_with(
     said = " ".join(capsys.readouterr().err.split())
     assert f"steps 99, not {SETTINGS['steps']}" in said
     assert "seed" not in said.partition("what to do")[0]
+    other = tmp_path / "other.json"
+    changed = SETTINGS | {"average": 0.5, "steps": 99}  # --minutes may have settled steps
+    other.write_text(TrainingConfig(**changed).model_dump_json())
+    for more, complaint in (
+        (["--config", str(other)], f"average 0.5, not {SETTINGS['average']}"),
+        (["--minutes", "3"], "--minutes say how a run begins"),
+        (["--init", "default"], "--minutes say how a run begins"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main([*command, *more])
+        assert ended.value.code == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert complaint in said
+        assert "steps 99" not in said
     before = (undisturbed / "weights.safetensors").read_bytes()
     with pytest.raises(SystemExit) as ended:
         main([*command, "--steps", str(SETTINGS["steps"])])  # as it is: done already

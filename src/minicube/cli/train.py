@@ -24,6 +24,9 @@ NetworkWord = Literal[
 ]
 
 
+_SETTLED = ("steps", "one_by_one", "recompute", "slab")  # when a run began: --minutes, --memory
+
+
 def train(
     data: Annotated[Path, typer.Option(help="Labelled cases, in any layout.")],
     out: Annotated[Path, typer.Option(help="Run folder.")],
@@ -98,7 +101,12 @@ def train(
     given = {"network": network, "steps": steps, "seed": seed, "simulated": replay}
     given = {key: value for key, value in given.items() if value is not None}
     if resume:
-        _refuse_other_settings(out, given)
+        _refuse_other_settings(out, config, given)
+        if init is not None or minutes is not None:
+            raise InputError(
+                "--init and --minutes say how a run begins; with --resume it has begun.",
+                hint="leave them out, or begin in another folder",
+            )
     model = None
     if init is not None:
         model = load_model(model_place(init))
@@ -123,21 +131,24 @@ def train(
     results().print(f"trained: {run.path}\nreport: {page}")
 
 
-def _refuse_other_settings(out: Path, given: Mapping[str, Any]) -> None:
+def _refuse_other_settings(out: Path, config: str | None, given: Mapping[str, Any]) -> None:
     """A run goes on with the settings it began with; what says otherwise is not ignored."""
-    from minicube.training import RunFolder
+    from minicube.training import RunFolder, TrainingConfig
 
     if not (run := RunFolder(out)).is_started():
         return  # which is refused later
     begun = run.read_config().model_dump()
+    read = {} if config is None else TrainingConfig.read(config).model_dump()
+    asked = {key: value for key, value in read.items() if key not in _SETTLED} | dict(given)
     other = [
-        f"{key} {value}, not {begun[key]}" for key, value in given.items() if value != begun[key]
+        f"{key} {value}, not {begun[key]}" for key, value in asked.items() if value != begun[key]
     ]
     if other:
         raise InputError(
             f"The run in {out} was begun with other settings.",
             found="; ".join(other),
-            hint="leave out --network, --steps, --seed and --replay, or begin in another folder",
+            hint="leave out --config, --network, --steps, --seed and --replay, or begin in another "
+            "folder",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from minicube._errors import InputError
 from minicube.engines import PORTABLE, Model, load_model
 
 __all__ = ["model_place", "shipped_model", "shipped_names"]
@@ -27,6 +28,18 @@ def shipped_model(name: str = "default") -> Model:
 
 
 def model_place(called: Path | str) -> Path:
-    """Where a model lies: a path, or the name of one inside the package where no such path is."""
-    path = Path(called)
-    return _WEIGHTS / path if str(path) in shipped_names() and not path.exists() else path
+    """Where a model lies: a path, or the name of one inside the package where no such path is.
+
+    Raises:
+        InputError: There is neither.
+    """
+    path, names = Path(called), shipped_names()
+    if path.exists():
+        return path
+    if str(path) in names:
+        return _WEIGHTS / path
+    raise InputError(
+        f"There is no model {path}.",
+        expected=f"a run, a file that `minicube export` wrote, or {' or '.join(names)}, which are "
+        "inside the package",
+    )
