@@ -174,7 +174,6 @@ def main() -> None:
         limits=Limits(threads=1),
         refinements=Refinements(),
         jobs=1,
-        resumable=True,
         overwrite=True,
         prepare="never",
     )

@@ -12,9 +12,9 @@ import pytest
 
 import minicube.cli
 from minicube.cli import VERBS, _with_json_target
-from minicube.cli._shared import SchemeName
+from minicube.cli._shared import SchemeName, WrittenScheme
 from minicube.cli.data import LayoutName
-from minicube.scans import LabelScheme, Layout, stated_scheme
+from minicube.scans import NETWORK_SCHEME, LabelScheme, Layout, stated_scheme
 from small_cases import write_small_dataset
 
 GROUPS = {
@@ -34,6 +34,9 @@ def _run(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_names_written_out_for_speed_are_those_of_the_types() -> None:
     assert set(get_args(SchemeName)) == {scheme.value for scheme in LabelScheme}
+    told = {*NETWORK_SCHEME.tissues.values()}
+    written = {scheme.value for scheme in LabelScheme if told <= {*scheme.tissues.values()}}
+    assert set(get_args(WrittenScheme)) == written
     assert set(get_args(LayoutName)) == {layout.value for layout in Layout}
 
 
@@ -131,6 +134,8 @@ def test_json_may_stand_alone(words: list[str], expected: list[str]) -> None:
         (("segment", "nowhere", "-o", "x.nii.gz"), "nowhere"),
         (("data", "list", "nowhere"), "nowhere"),
         (("report", "nowhere"), "nowhere"),
+        (("segment", "nowhere", "-o", "x.nii.gz", "--labels", "brats2015"), "brats2015"),
+        (("recipe", "r.toml", "--data", "d", "--out", "o", "--json", "x.json"), "add --table"),
         (("train", "--data", "d", "--out", "o", "--steps", "1", "--minutes", "1"), "contradict"),
         (("train", "--data", "d", "--out", "o", "--network", "segnet"), "--config segnet"),
         (("train", "--data", "nowhere", "--out", "o"), "nowhere"),

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import minicube as mc
+from minicube import InputError
 from minicube.cli import main
 from minicube.cli._targets import Places, targets_of
 from minicube.inference import VOLUMES, Stages, one_by_one, overlapped
@@ -179,6 +180,40 @@ def test_one_case_goes_into_files_where_files_are_named(tmp_path: Path) -> None:
     first, _ = targets_of(cases, Places(tmp_path / "out", tmp_path / "r", None, tmp_path))
     assert first.places.report == tmp_path / "r" / "small-000.html"
     assert first.places.uncertainty == tmp_path / "small-000_uncertainty.nii.gz"
+
+
+def test_places_that_cannot_be_are_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    cases = find_cases(write_small_dataset(tmp_path / "cohort", 1))
+    out, folder = tmp_path / "seg.nii.gz", tmp_path / "folder"
+    folder.mkdir()
+    for places in (
+        Places(out, uncertainty=out),
+        Places(out, report=tmp_path / "more" / ".." / "seg.nii.gz"),
+    ):
+        with pytest.raises(InputError, match="Two results"):
+            targets_of(cases, places)
+    (folder / "page.html").mkdir()
+    with pytest.raises(InputError, match="is a folder"):
+        targets_of(cases, Places(out, report=folder / "page.html"))
+    (one,) = targets_of(cases, Places(out, folder, None, folder))
+    assert (one.out, one.places.report) == (out, folder / "small-000.html")
+    assert one.places.uncertainty == folder / "small-000_uncertainty.nii.gz"
+
+
+def test_one_case_says_what_it_was_made_from_and_no_clobber_guards_that(
+    cohort: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "seg.nii.gz"
+    assert _segment(cohort / BAD, out, "--model", model, "--no-clobber") == 0
+    beside = json.loads((tmp_path / "seg.json").read_text(encoding="utf-8"))
+    assert beside["made"]["volumes_ml"]["WT"] >= 0
+    assert beside["files"].keys() == {out.name}
+    assert beside["origin"]["labels"] == "brats2023"
+    out.unlink()
+    capsys.readouterr()
+    assert _segment(cohort / BAD, out, "--model", model, "--no-clobber") == 2
+    assert "seg.json" in capsys.readouterr().err
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])

@@ -210,7 +210,7 @@ def test_what_is_found_comes_back_onto_the_files_own_grid(
     assert np.array_equal(share > 0.5, labels.array == 1)
 
     page_of = tmp_path / "case.html"
-    loaded = Loaded(prepared.case, prepared)
+    loaded = Loaded(prepared.case, prepared, {})
     _write_report(page_of, Found(result, loaded), LabelScheme.BRATS2023, overwrite=True)
     page = page_of.read_text("utf-8")
     assert "How the scans were prepared" in page

@@ -138,6 +138,12 @@ def test_a_recipe_is_followed_judged_and_gone_on_with(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not name every real case"):
         follow(request)
     table.write_text("case\tBraTS20 id\n" + "".join(lines[:3]))
+    patches = tmp_path / "data" / "patches.npz"
+    patches.rename(tmp_path / "away.npz")
+    with pytest.raises(InputError, match=r"patches\.npz cannot be read"):
+        follow(request)
+    assert not (tmp_path / "out" / "patches").exists()
+    (tmp_path / "away.npz").rename(patches)
     followed = follow(request)
     runs = [followed.run_of(f"patches/seed-0/{stage}") for stage in ("first", "second")]
     weights = [(run.path / "weights.safetensors").read_bytes() for run in runs]

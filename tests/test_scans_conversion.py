@@ -166,6 +166,8 @@ def test_targets_that_must_not_be_written_to(tmp_path: Path) -> None:
             convert_dataset(first, tmp_path / target, Layout.PLAIN)
     with pytest.raises(InputError, match="lies inside"):
         convert_dataset(first, first / "b", Layout.PLAIN)
+    with pytest.raises(InputError, match="cannot be written"):
+        convert_dataset(first, tmp_path / "file" / "b", Layout.PLAIN)
     (tmp_path / "empty").mkdir()
     assert convert_dataset(first, tmp_path / "empty", Layout.PLAIN).cases
 

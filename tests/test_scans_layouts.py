@@ -178,6 +178,19 @@ def test_one_case_of_a_data_set_is_enough(tmp_path: Path, layout: Layout) -> Non
     assert case.reference is not None
 
 
+def test_folders_above_may_be_called_as_they_like(tmp_path: Path) -> None:
+    make, names, _ = EXAMPLES[Layout.BIDS]
+    for above in ("sub-projects", "ses-1"):
+        top = tmp_path / above / "study"
+        top.mkdir(parents=True)
+        make(top)
+        found = find_cases(top)
+        assert [case.identity for case in found] == names
+        assert all(case.reference is not None for case in found)
+        (of_session,) = find_cases(top / "sub-01" / "ses-1")
+        assert of_session.identity == names[0]
+
+
 @pytest.mark.parametrize("with_description", [True, False])
 def test_one_4d_file(tmp_path: Path, with_description: bool) -> None:
     decathlon(tmp_path)

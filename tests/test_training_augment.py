@@ -90,6 +90,21 @@ def test_every_sequence_is_changed_on_its_own(
         assert all(not torch.equal(changed[i], changed[j]) for j in range(i))
 
 
+def test_what_moves_a_sample_does_not_say_what_shades_it(cases: list[StoredCase]) -> None:
+    (images, labels, _), *_ = _samples(cases)
+    at_times = augmentation(NOTHING.model_copy(update={"flip": 0.5, "contrast": 0.5}))
+    lateral = labels[::-1] != labels  # mirrored labels tell that it was mirrored
+    assert lateral.any()
+    found = np.zeros((4, 2, 2), int)
+    for seed in range(60):
+        changed, moved = at_times(images, labels, seed)
+        flipped = int(not torch.equal(moved, torch.from_numpy(labels).long()))
+        same = images[:, ::-1] if flipped else images
+        for sequence, (one, other) in enumerate(zip(changed, same.copy(), strict=True)):
+            found[sequence, flipped, int(not torch.equal(one, torch.from_numpy(other)))] += 1
+    assert (found > 0).all(), "a sequence changes only where the sample is mirrored, or is not"
+
+
 @pytest.mark.parametrize("name", ["affine", "elastic"])
 def test_air_that_comes_in_at_the_border_is_zero(name: str) -> None:
     full = np.full((4, 24, 24, 24), 7, np.float32)

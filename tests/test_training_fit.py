@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor
 from minicube import InputError
 from minicube.engines import load_model
 from minicube.engines.torch_engine import network_config
+from minicube.inference import shipped_model
 from minicube.training import (
     Cause,
     Diverged,
@@ -205,6 +207,35 @@ def test_weights_of_another_network_are_refused(
     assert "4-16" in str(refused.value)
     with pytest.raises(InputError, match="holds no model"):
         train(TrainingRequest(data, tmp_path / "third", settings(**SMALL), start=tmp_path))
+
+
+def test_a_run_that_was_stopped_before_its_first_step_begins_with_its_model(
+    data: Path, undisturbed: RunFolder, tmp_path: Path
+) -> None:
+    again = settings(**SMALL | {"steps": 1, "learning_rate": 1e-9})
+    start = tmp_path / "start"
+    shutil.copytree(undisturbed.path, start)
+    run = train(TrainingRequest(data, tmp_path / "run", again, start=start))
+    first = _weights(run)
+    (run.path / "checkpoint.pt").unlink()
+    train(TrainingRequest(data, run.path, resume=True))
+    assert all(first[name].equal(weight) for name, weight in _weights(run).items())
+    begun = _weights(RunFolder(start))
+    assert all(torch.allclose(begun[n], w, atol=1e-6) for n, w in first.items() if "conv" in n)
+
+    (run.path / "checkpoint.pt").unlink()
+    shutil.rmtree(start)
+    shutil.copytree(run.path, start)
+    with pytest.raises(InputError, match="is not the model"):
+        train(TrainingRequest(data, run.path, resume=True))
+
+
+def test_a_model_that_cannot_be_gone_on_with_begins_no_run(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="reading an exported model into torch needs 'export'")
+    tiny_inside = shipped_model("tiny").place
+    with pytest.raises(InputError, match="int8"):
+        train(TrainingRequest(data, tmp_path / "run", settings(**SMALL), start=tiny_inside))
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 @pytest.mark.parametrize(("broken", "saved"), [(0, 0), (1, 0), (3, 2)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -124,7 +125,7 @@ def test_a_resumed_run_keeps_the_settings_it_began_with(
     assert f"steps 99, not {SETTINGS['steps']}" in said
     assert "seed" not in said.partition("what to do")[0]
     other = tmp_path / "other.json"
-    changed = SETTINGS | {"average": 0.5, "steps": 99}  # --minutes may have settled steps
+    changed = SETTINGS | {"average": 0.5, "recompute": True, "steps": 99}
     other.write_text(TrainingConfig(**changed).model_dump_json())
     for more, complaint in (
         (["--config", str(other)], f"average 0.5, not {SETTINGS['average']}"),
@@ -136,7 +137,20 @@ def test_a_resumed_run_keeps_the_settings_it_began_with(
         assert ended.value.code == 2
         said = " ".join(capsys.readouterr().err.split())
         assert complaint in said
-        assert "steps 99" not in said
+        assert ("steps 99" in said) is ("--config" in more)
+    # What time and memory settled is nothing that a config says.
+    run = tmp_path / "settled"
+    shutil.copytree(undisturbed, run)
+    command[command.index(str(undisturbed))] = str(run)
+    begun = RunFolder(run)
+    begun.write_start(None, minutes=3, memory=8 << 30)
+    for average, code in ((0.5, 2), (SETTINGS["average"], 0)):
+        changed["average"] = average
+        other.write_text(TrainingConfig(**changed).model_dump_json())
+        with pytest.raises(SystemExit) as ended:
+            main([*command, "--config", str(other)])
+        assert ended.value.code == code
+        assert "steps 99" not in " ".join(capsys.readouterr().err.split())
     before = (undisturbed / "weights.safetensors").read_bytes()
     with pytest.raises(SystemExit) as ended:
         main([*command, "--steps", str(SETTINGS["steps"])])  # as it is: done already

@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minicube._preparing import read
-from minicube.cli._segmenting import Loaded, Request, Work
+from minicube.cli._segmenting import Request, Work, loaded
 from minicube.cli._shared import measuring, progress
 from minicube.cli._targets import Target, refuse_existing
 
@@ -29,9 +28,9 @@ def one_or_many(request: Request, targets: list[Target], out: Path) -> list[dict
     """A row for each case."""
     if len(targets) > 1:
         jobs = min(request.jobs, len(targets))
-        return _cohort(replace(request, jobs=jobs, resumable=True), targets, out)
+        return _cohort(replace(request, jobs=jobs), targets, out)
     if not request.overwrite:
-        refuse_existing(targets[0].outputs)
+        refuse_existing(targets[0].files)
     return [_one(replace(request, jobs=1), targets[0])]
 
 
@@ -62,9 +61,9 @@ def _one(request: Request, target: Target) -> dict[str, Any]:
         task = display.add_task("segmenting", total=1, note=target.case.identity)
         # Read while the engine is made ready; within a budget what is read stays on disk.
         frugal = request.limits.memory is not None
-        reading = pool.submit(read, target.case, request.prepare, frugal=frugal)
+        reading = pool.submit(loaded, target, request, request.load_models(), frugal=frugal)
         work = Work(request, _teller(display), measuring(display))
-        row = work.write(target, work.compute(Loaded(*reading.result())))
+        row = work.write(target, work.compute(reading.result()))
         display.advance(task)
     return row
 
@@ -79,7 +78,7 @@ def _cohort(request: Request, targets: list[Target], out: Path) -> list[dict[str
         left = [target for target in targets if target.out not in rows]
         if not request.overwrite:
             table = [] if rows else [out / VOLUMES]  # of a cohort that goes on, it is ours
-            refuse_existing([*table, *(path for target in left for path in target.outputs)])
+            refuse_existing([*table, *(path for target in left for path in target.files)])
         stages = Stages(work.read, work.compute, work.write)
         frugal = request.limits.memory is not None
         outcomes = one_by_one(left, stages) if frugal else overlapped(left, stages, request.jobs)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicube._errors import InputError
-from minicube.cli._targets import Places, Target, refuse_existing
+from minicube.cli._targets import Places, Target, refuse_existing, refuse_one_place_for_two
 
 if TYPE_CHECKING:
     from minicube.dicom import Converted, Study
@@ -81,7 +81,9 @@ def given_study(
     with open_study(source) as study:
         given = converted(study, named, out)
         there = replace(places, out=given.target.out)
-        yield replace(given, target=replace(given.target, places=there))
+        target = replace(given.target, places=there)
+        refuse_one_place_for_two(target)
+        yield replace(given, target=target)
 
 
 def converted(study: Study, named: Mapping[str, Path], out: Path) -> GivenStudy:

@@ -88,12 +88,10 @@ def spread_cohort(
     """
     require("Segmenting on a cluster", "cluster", "distributed", "cryptography")
     from minicube.cluster import dashboard_of, spread
-    from minicube.engines import load_model
-    from minicube.inference import VOLUMES, shipped_model, write_volumes
+    from minicube.inference import VOLUMES, write_volumes
 
-    request = replace(request, jobs=1, resumable=True)
-    models = [load_model(path) for path in request.models] or [shipped_model()]
-    job = Job(request, cluster.auto, request.settings(models))
+    request = replace(request, jobs=1)
+    job = Job(request, cluster.auto, request.settings(request.load_models()))
     with progress() as display:
         told = measuring(display)
         with _opened(cluster, request, len(targets), told) as client:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from minicube.scans import Case, LabelScheme
     from minicube.volumes import Origin
 
-__all__ = ["Found", "Loaded", "Request", "Work", "limits_of"]
+__all__ = ["Found", "Loaded", "Request", "Work", "limits_of", "loaded"]
 
 
 def limits_of(memory: str | None, precision: str, engine: str) -> Limits:
@@ -47,7 +47,6 @@ class Request:
         limits: Of memory and precision.
         refinements: Beside one run of each network.
         jobs: Cases computed at once.
-        resumable: Note beside each label map what it was made from.
         overwrite: False refuses to replace existing files.
         prepare: Whether raw scans are registered and stripped here.
     """
@@ -57,7 +56,6 @@ class Request:
     limits: Limits
     refinements: Refinements
     jobs: int
-    resumable: bool
     overwrite: bool
     prepare: PrepareName = "auto"
 
@@ -74,6 +72,17 @@ class Request:
         }
         return {name: str(value) for name, value in chosen.items()}
 
+    def load_models(self) -> list[Model]:
+        """All that are averaged.
+
+        Raises:
+            InputError: One cannot be used.
+        """
+        from minicube.engines import load_model
+        from minicube.inference import shipped_model
+
+        return [load_model(place) for place in self.models] or [shipped_model()]
+
     def settings(self, models: Sequence[Model]) -> str:
         """A name for all but the scans that what is written depends on."""
         from minicube.inference import settings_of
@@ -89,12 +98,12 @@ class Loaded:
     Args:
         case: For the network.
         prepared: What it was made of, where the scans were raw.
-        origin: What its results will have been made from, where that is noted.
+        origin: What its results will have been made from.
     """
 
     case: Case
-    prepared: PreparedScan | None = None
-    origin: Origin | None = None
+    prepared: PreparedScan | None
+    origin: Origin
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +117,16 @@ class Found:
 
     result: Segmentation
     loaded: Loaded
+
+
+def loaded(target: Target, request: Request, models: Sequence[Model], *, frugal: bool) -> Loaded:
+    """Read a case, and note what its results will have been made from."""
+    from minicube.inference import origin_of_segmentation
+
+    # Before it is read: a change in between is noticed later.
+    origin = origin_of_segmentation(target.case, models, request.options)
+    case, prepared = read(target.case, request.prepare, frugal=frugal)
+    return Loaded(case, prepared, origin)
 
 
 class Work:
@@ -128,11 +147,10 @@ class Work:
         planned: Callable[[str, MemoryPlan], None],
         measuring: Callable[[int, int], None],
     ) -> None:
-        from minicube.engines import load_model
         from minicube.inference import Segmenter
 
         self._request, self._planned = request, planned
-        models = [load_model(folder) for folder in request.models]
+        models = request.load_models()
         # One for each case that is computed at a time: an engine runs one case.
         segmenters = [
             Segmenter(models, request.limits, request.refinements, measuring)
@@ -158,13 +176,7 @@ class Work:
 
     def read(self, target: Target) -> Loaded:
         """The case, and what its results will have been made from."""
-        from minicube.inference import origin_of_segmentation
-
-        origin = None
-        if self._request.resumable:  # before it is read: a change in between is noticed later
-            origin = origin_of_segmentation(target.case, self._models, self._request.options)
-        case, prepared = read(target.case, self._request.prepare, frugal=self._frugal)
-        return Loaded(case, prepared, origin)
+        return loaded(target, self._request, self._models, frugal=self._frugal)
 
     def compute(self, loaded: Loaded) -> Found:
         """Segment a case."""
@@ -194,8 +206,7 @@ class Work:
             seconds=round(result.seconds, 2),
             warnings=list(result.case.warnings),
         )
-        if origin is not None:
-            keep_made(target.out, origin, target.outputs, made)
+        keep_made(target.out, origin, target.outputs, made)
         return self._row(target, made) | {"memory": _memory(result)}
 
     def whole(self, target: Target) -> dict[str, Any]:

@@ -12,7 +12,14 @@ from minicube._errors import InputError
 if TYPE_CHECKING:
     from minicube.scans import CaseFiles
 
-__all__ = ["Places", "Target", "cases_of", "refuse_existing", "targets_of"]
+__all__ = [
+    "Places",
+    "Target",
+    "cases_of",
+    "refuse_existing",
+    "refuse_one_place_for_two",
+    "targets_of",
+]
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,13 @@ class Target:
             paths += probability_files(places.probabilities, case.identity, case.sequences).values()
         return paths
 
+    @property
+    def files(self) -> list[Path]:
+        """Every file that is written."""
+        from minicube.scans.nifti import sidecar_of
+
+        return [*self.outputs, sidecar_of(self.places.out)]
+
 
 def cases_of(source: Path | None, named: dict[str, Path]) -> list[CaseFiles]:
     """The cases in a folder, or the one that single files make, by sequence.
@@ -99,26 +113,27 @@ def targets_of(cases: Sequence[CaseFiles], places: Places) -> list[Target]:
     one wherever ``out`` is; ``probabilities`` is a folder always.
 
     Raises:
-        InputError: Several cases were to go into one file, or a file of a case would be replaced.
+        InputError: Several cases were to go into one file, two results of one into the same, or
+            one where a folder is; or a file of a case would be replaced.
     """
     targets = _targets(cases, places)
     for target in targets:
+        refuse_one_place_for_two(target)
         _refuse_own_files(target)
     return targets
 
 
 def _targets(cases: Sequence[CaseFiles], places: Places) -> list[Target]:
     out, report, uncertainty = places.out, places.report, places.uncertainty
-    if len(cases) == 1 and out.name.endswith((".nii", ".nii.gz")):
-        return [Target(cases[0], places)]
-    if out.is_file() or out.suffix in (".nii", ".gz"):
+    one_file = len(cases) == 1 and out.name.endswith((".nii", ".nii.gz"))
+    if not one_file and (out.is_file() or out.suffix in (".nii", ".gz")):
         raise InputError(
             f"{len(cases)} cases were found, but {out} is one file.",
             hint="give -o a folder",
         )
 
     def inside(given: Path | None, name: str) -> Path | None:
-        if given is None or (len(cases) == 1 and given.suffix in (".html", ".nii", ".gz")):
+        if given is None or (len(cases) == 1 and given.suffix in (".html", ".htm", ".nii", ".gz")):
             return given
         return given / name
 
@@ -126,7 +141,7 @@ def _targets(cases: Sequence[CaseFiles], places: Places) -> list[Target]:
         Target(
             case,
             Places(
-                out / f"{case.identity}_seg.nii.gz",
+                out if one_file else out / f"{case.identity}_seg.nii.gz",
                 inside(report, f"{case.identity}.html"),
                 places.probabilities,
                 inside(uncertainty, f"{case.identity}_uncertainty.nii.gz"),
@@ -134,6 +149,27 @@ def _targets(cases: Sequence[CaseFiles], places: Places) -> list[Target]:
         )
         for case in cases
     ]
+
+
+def refuse_one_place_for_two(target: Target) -> None:
+    """Refuse what would be found out only when everything was computed.
+
+    Raises:
+        InputError: Two results were to go into one file, or one where a folder is.
+    """
+    paths = [path.resolve() for path in target.files]
+    if len({*paths}) < len(paths):
+        raise InputError(
+            "Two results were to go into one file.",
+            found=", ".join(sorted({str(path) for path in paths if paths.count(path) > 1})),
+            hint="give each output a name of its own",
+        )
+    for path in paths:
+        if path.is_dir():
+            raise InputError(
+                f"{path} is a folder, and a file was to be written there.",
+                hint="choose another output",
+            )
 
 
 def _refuse_own_files(target: Target) -> None:

@@ -73,7 +73,7 @@ def _print(study: Study, assignment: Assignment) -> None:
 
     from minicube.scans import Sequence
 
-    table = Table(title=f"{study.identity}: {len(study.found)} series")
+    table = Table(title=f"{escape(study.identity)}: {len(study.found)} series")
     for heading in ("no.", "description", "images", "mm", *Sequence, "taken as", "why"):
         table.add_column(heading, overflow="fold")
     taken = {row.series.number: s for s, row in assignment.chosen.items()}

@@ -210,7 +210,6 @@ def watch(
             mirror=tta, post=PostProcessing(largest, drop_below, fill_holes, least_enhancing)
         ),
         jobs=1,
-        resumable=False,
         overwrite=True,
         prepare=prepare,
     )

@@ -43,6 +43,8 @@ def recipe(
     from minicube.recipe import Recipe, RecipeRequest, RecipeRun, accuracy, follow
     from minicube.scans import Sequence
 
+    if json is not None and not table:
+        raise InputError("--json is what was judged.", hint="add --table, when trainings are done")
     if without and not table:
         raise InputError("--without says how to judge.", hint="add --table")
     if unknown := set(without or ()) - set(Sequence):

@@ -17,7 +17,7 @@ from minicube.cli._segmenting import Request, limits_of
 from minicube.cli._shared import (
     JsonOption,
     PrecisionName,
-    SchemeName,
+    WrittenScheme,
     console,
     emit_json,
     results,
@@ -106,7 +106,7 @@ def segment(
     flair: Annotated[Path | None, typer.Option(help="FLAIR; likewise.")] = None,
     model: ModelOption = None,
     labels: Annotated[
-        SchemeName, typer.Option(help="Label scheme of what is written.")
+        WrittenScheme, typer.Option(help="Label scheme of what is written.")
     ] = "brats2023",
     report: ReportOption = None,
     probabilities: ProbabilitiesOption = None,
@@ -157,7 +157,6 @@ def segment(
             PostProcessing(largest, drop_below, fill_holes, least_enhancing),
         ),
         jobs=jobs or 1,
-        resumable=False,
         overwrite=not no_clobber,
         prepare=prepare,
     )

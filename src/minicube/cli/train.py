@@ -24,9 +24,6 @@ NetworkWord = Literal[
 ]
 
 
-_SETTLED = ("steps", "one_by_one", "recompute", "slab")  # when a run began: --minutes, --memory
-
-
 def train(
     data: Annotated[Path, typer.Option(help="Labelled cases, in any layout.")],
     out: Annotated[Path, typer.Option(help="Run folder.")],
@@ -139,7 +136,8 @@ def _refuse_other_settings(out: Path, config: str | None, given: Mapping[str, An
         return  # which is refused later
     begun = run.read_config().model_dump()
     read = {} if config is None else TrainingConfig.read(config).model_dump()
-    asked = {key: value for key, value in read.items() if key not in _SETTLED} | dict(given)
+    settled = run.settled()
+    asked = {key: value for key, value in read.items() if key not in settled} | dict(given)
     other = [
         f"{key} {value}, not {begun[key]}" for key, value in asked.items() if value != begun[key]
     ]

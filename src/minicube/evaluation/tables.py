@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from minicube.evaluation.counts import CLASSES, Confusion
@@ -77,7 +78,7 @@ def cases_table(cases: Sequence[CaseScores]) -> Table:
     for case in cases:
         classes = (case.classes[tissue] for tissue in tissues)
         scores = (*classes, *case.regions.values())
-        table.add_row(case.identity, *(_ratio(score.dice) for score in scores))
+        table.add_row(escape(case.identity), *(_ratio(score.dice) for score in scores))
     return table
 
 
@@ -88,7 +89,7 @@ def distances_table(cases: Sequence[CaseScores]) -> Table:
     for case in cases:
         surfaces = [case.surfaces[region] for region in Region]
         cells = (cell for s in surfaces for cell in (_mm(s.hd95), _ratio(s.nsd)))
-        table.add_row(case.identity, *cells)
+        table.add_row(escape(case.identity), *cells)
     return table
 
 

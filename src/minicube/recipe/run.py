@@ -215,7 +215,9 @@ def follow(request: RecipeRequest, listener: Listener | None = None) -> RecipeRu
     recipe = RecipeRun(request, heard.preparing)
     wanted = recipe.wanted()
     for training in wanted:
-        recipe.learnt_by(training)  # what is wrong with a case is said before hours are spent
+        # What is wrong with a file or a case is said before hours are spent.
+        _ = recipe.source(training).origin
+        recipe.learnt_by(training)
     for training in wanted:
         _make(recipe, training, heard)
     return recipe

@@ -27,7 +27,7 @@ def is_bids(root: Path) -> bool:
     """Whether a folder is a BIDS data set, or one subject or session of one."""
     if root.name.startswith(("sub-", "ses-")) and any(root.glob("**/anat")):
         return True
-    return any((sub / "anat").is_dir() or any(sub.glob("ses-*/anat")) for sub in root.glob("sub-*"))
+    return _holds_subjects(root)
 
 
 def find_bids_cases(root: Path) -> list[CaseFiles]:
@@ -39,7 +39,7 @@ def find_bids_cases(root: Path) -> list[CaseFiles]:
     Raises:
         InputError: Two files claim the same place.
     """
-    top = next((p.parent for p in (root, *root.parents) if p.name.startswith("sub-")), root)
+    top = _top(root)
     cases = []
     for anat in sorted(root.glob("**/anat")):
         if "derivatives" in anat.relative_to(root).parts[:-1]:
@@ -60,6 +60,20 @@ def find_bids_cases(root: Path) -> list[CaseFiles]:
         )
         cases.append(CaseFiles(identity, Layout.BIDS, sequence_files(parts), reference, scheme))
     return cases
+
+
+def _top(root: Path) -> Path:
+    """The data set that a folder is, or is a subject or session of; others may be called so too."""
+    if _holds_subjects(root):
+        return root
+    if root.name.startswith("sub-"):
+        return root.parent
+    of_subject = root.name.startswith("ses-") and root.parent.name.startswith("sub-")
+    return root.parent.parent if of_subject else root
+
+
+def _holds_subjects(root: Path) -> bool:
+    return any((sub / "anat").is_dir() or any(sub.glob("ses-*/anat")) for sub in root.glob("sub-*"))
 
 
 def _part_of(path: Path) -> Sequence | None:

@@ -107,8 +107,7 @@ def convert_dataset(
     cases = find_cases(source)
     _check_names(cases, layout)
     losses = _losses_of_labels(cases, labels, scheme, lossy=lossy)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
+    draft = _draft_beside(target)
     whole = draft / target.resolve().name
     try:
         notes: list[str] = []
@@ -284,6 +283,16 @@ def _other_files(source: Path, cases: Iterable[CaseFiles]) -> list[str]:
         for path in sorted(source.rglob("*"))
         if path.is_file() and not path.name.endswith(read) and path.resolve() not in used
     ]
+
+
+def _draft_beside(target: Path) -> Path:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
+    except OSError as error:
+        raise InputError(
+            f"{target} cannot be written.", found=error.strerror or str(error)
+        ) from error
 
 
 def _put_in_place(draft: Path, target: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from minicube._errors import InputError
 from minicube.simulator.generator import Simulation, simulate
 from minicube.simulator.material import Material, load_material
 from minicube.volumes import Origin, Prepared, prepare
@@ -73,5 +74,8 @@ def _material(shapes: Path | None, patches: Path | None, leave_out: frozenset[st
 def _content(path: Path | None) -> str:
     if path is None:
         return "none"
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read.", found=error.strerror or str(error)) from error

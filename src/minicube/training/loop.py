@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from torch import Tensor
+
 from minicube._errors import InputError
 from minicube.engines import load_model
 from minicube.engines.trainable import trainable_network
@@ -21,7 +23,7 @@ from minicube.training.stopping import stoppable
 from minicube.training.tracking import MlflowStore, trackers
 from minicube.training.validate import score
 
-__all__ = ["fit"]
+__all__ = ["fit", "starting_weights"]
 
 _CHECKPOINT_SECONDS = 240.0
 _LOG_EVERY = 10
@@ -192,8 +194,7 @@ class _Loop:
         if state is None:
             self._record.begin(0)
             if start is not None:
-                begun, wanted = trainable_network(load_model(start)), self._config.network_config
-                self._stepper.start_from(narrowed(begun.state_dict(), begun.config, wanted))
+                self._stepper.start_from(starting_weights(start, self._config))
             if self._ranks.first:
                 # At once, so that a run that is stopped or diverges early has both.
                 self._write_model(self._stepper.network, 0)
@@ -211,6 +212,16 @@ class _Loop:
             ) from error
         self._record.begin(step)
         return step
+
+
+def starting_weights(start: Path, config: TrainingConfig) -> dict[str, Tensor]:
+    """The weights that a training begins with: a model's, or of a wider one its heaviest channels.
+
+    Raises:
+        InputError: The model cannot be used, or is not of the network in the config.
+    """
+    begun = trainable_network(load_model(start))
+    return narrowed(begun.state_dict(), begun.config, config.network_config)
 
 
 def _milestones(steps: int, count: int) -> set[int]:

@@ -27,8 +27,8 @@ class TrainingRequest:
         minutes: Time for a new run's training; turned into steps once, on this machine.
         resume: Go on with the run in ``out``.
         labels: Scheme of the references, where their files do not say.
-        start: A model whose weights to begin with, of the same network; of unet3d-fast wider
-            than the config's, its heaviest channels.
+        start: A model whose weights a new run begins with, of the same network; of unet3d-fast
+            wider than the config's, its heaviest channels. A resumed one began with its own.
         memory: Bytes that the process may hold, or torch on a card; what has to be given up for
             that is, and is kept with the run.
         device: That the network lives on.

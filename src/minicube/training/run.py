@@ -19,7 +19,7 @@ from minicube.training.config import TrainingConfig
 from minicube.training.data import find_labelled_cases, prepare_cases, split_cases
 from minicube.training.device import Device, keep_within, refuse_missing
 from minicube.training.listener import Listener, SilentListener
-from minicube.training.loop import fit
+from minicube.training.loop import fit, starting_weights
 from minicube.training.memory import scoring_partition, within_memory
 from minicube.training.ranks import Ranks, joined
 from minicube.training.request import Material, TrainingRequest
@@ -78,6 +78,8 @@ def _train(
     ranks: Ranks,
 ) -> None:
     started = run.is_started()
+    if request.start is not None and not started:
+        starting_weights(request.start, request.config)  # refused before anything is begun
     before = run.read_sources() if started else None
     if before is not None:
         cases = _those_of_the_run(cases, before.keys(), request.data)
@@ -97,7 +99,7 @@ def _train(
     if not started:
         config = ranks.everyone(lambda: _settle_steps(fitted, request, stored, ranks))[0]
         if ranks.first:
-            _begin(run, config, stored)
+            _begin(run, request, config, stored)
     elif fitted != config:
         raise InputError(
             f"The run in {run.path} holds more memory than that.",
@@ -117,7 +119,8 @@ def _train(
                 stream=stream,
                 ranks=ranks,
             )
-            fit(run, config, material, start=request.start, listener=heard, mlflow=request.mlflow)
+            start = None if run.has_checkpoint() else run.read_start()
+            fit(run, config, material, start=start, listener=heard, mlflow=request.mlflow)
     except torch.OutOfMemoryError as error:
         raise InputError(
             "The graphics card's memory did not suffice.",
@@ -126,11 +129,14 @@ def _train(
         ) from error
 
 
-def _begin(run: RunFolder, config: TrainingConfig, stored: list[StoredCase]) -> None:
+def _begin(
+    run: RunFolder, request: TrainingRequest, config: TrainingConfig, stored: list[StoredCase]
+) -> None:
     """Write down what a new run is; its config last, for that makes it one."""
     names = [case.identity for case in stored]
     run.write_split(*split_cases(names, config.validation_share, config.seed))
     run.write_sources({case.identity: case.origin for case in stored})
+    run.write_start(request.start, minutes=request.minutes, memory=request.memory)
     run.write_config(config)
 
 

@@ -2,6 +2,7 @@
 
 config.json         settings, with minutes already turned into steps
 environment.json    versions, processor, threads
+start.json          the model it began with, if any; the time and memory that settled settings
 split.json          which cases were learnt from, which held out
 sources.json        what each case was prepared from: checksums of its files, and how
 metrics.csv         loss and learning rate; Dice of the held-out cases
@@ -36,7 +37,7 @@ from torch import Tensor
 
 from minicube._errors import InputError
 from minicube._files import read_json, replacing, write_json, write_text
-from minicube.engines import DESCRIPTION, WEIGHTS, ModelDescription, checksum
+from minicube.engines import DESCRIPTION, WEIGHTS, ModelDescription, checksum, load_model
 from minicube.scans import LabelScheme
 from minicube.training.config import TrainingConfig
 from minicube.volumes import Origin
@@ -84,6 +85,51 @@ class RunFolder:
     def read_config(self) -> TrainingConfig:
         """Return the settings that the run was started with."""
         return TrainingConfig.read(self.path / "config.json")
+
+    def write_start(self, start: Path | None, *, minutes: float | None, memory: int | None) -> None:
+        """Keep what a run began with, beside its settings.
+
+        Args:
+            start: Model whose weights it begins with, if any.
+            minutes: What its number of steps was settled by, if anything.
+            memory: What was given up for, in bytes, if anything.
+        """
+        model = None if start is None else load_model(start)
+        place = None if model is None else str(model.place.absolute())
+        sha256 = None if model is None else model.description.sha256
+        values = {"model": place, "sha256": sha256, "minutes": minutes, "memory": memory}
+        write_json(self.path / "start.json", values)
+
+    def read_start(self) -> Path | None:
+        """Return the model whose weights the run began with, if any.
+
+        Raises:
+            InputError: It is no longer there, or another.
+        """
+        kept = self._read_start()
+        if kept.get("model") is None:
+            return None
+        place = Path(str(kept["model"]))
+        if load_model(place).description.sha256 != kept.get("sha256"):
+            raise InputError(
+                f"{place} is not the model that the run in {self.path} begins with.",
+                hint="bring it back, or begin in another folder",
+            )
+        return place
+
+    def settled(self) -> frozenset[str]:
+        """Settings that came of the time or the memory it was given, and not of its config."""
+        kept, found = self._read_start(), set()
+        if kept.get("minutes") is not None:
+            found.add("steps")
+        if kept.get("memory") is not None:
+            found |= {"one_by_one", "recompute", "slab"}
+        return frozenset(found)
+
+    def _read_start(self) -> dict[str, Any]:
+        path = self.path / "start.json"
+        kept = read_json(path) if path.exists() else {}
+        return kept if isinstance(kept, dict) else {}
 
     def write_split(self, train: list[str], validation: list[str]) -> None:
         """Keep which cases are learnt from and which are held out."""
@@ -160,6 +206,10 @@ class RunFolder:
                 if isinstance(error.__context__, OSError):
                     raise error.__context__ from error
                 raise
+
+    def has_checkpoint(self) -> bool:
+        """Whether there is something to go on from."""
+        return (self.path / "checkpoint.pt").exists()
 
     def read_checkpoint(self) -> dict[str, Any] | None:
         """Return the last checkpoint, or None when the run was stopped before the first.
