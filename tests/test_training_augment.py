@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from minicube.scans import NETWORK_SCHEME
+from minicube.scans import NETWORK_SCHEME, Sequence
 from minicube.training import Augmentation
 from minicube.training.augment import augmentation
 from minicube.training.sampling import Sampler
@@ -185,6 +185,15 @@ def test_missing_leaves_out_one_sequence_or_two(cases: list[StoredCase]) -> None
         gone |= set(empty)
     assert gone == {0, 1, 2, 3}
     assert counts == {1, 2}
+
+
+def test_flair_is_left_out_most_often() -> None:
+    full = np.ones((4, 2, 2, 2), np.float32)
+    change, labels = augmentation(_only("missing")), np.zeros((2, 2, 2), np.uint8)
+    gone = sum((change(full, labels, seed)[0] == 0).all(dim=(1, 2, 3)).int() for seed in range(400))
+    assert isinstance(gone, torch.Tensor)
+    assert gone.argmax() == [*Sequence].index(Sequence.T2F)
+    assert gone.min() > 60
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in ("missing", "noise")])

@@ -42,6 +42,7 @@ Augment = Callable[[NDArray[np.float32], NDArray[np.uint8], int], tuple[Tensor, 
 _IMAGES = "images"
 _MASKS = "labels and brain"
 _SECOND = 1 / 3  # of the samples that lack a sequence, the share that lacks another
+_LACKED = {Sequence.T2F: 0.4}  # share of the first that are FLAIR, without which most is missed
 _ROTATION = np.pi / 8
 _SCALE = (-0.15, 0.2)
 _SHADING = (-0.1, 0.1)  # of polynomials up to the third degree; the field is their exponential
@@ -96,10 +97,17 @@ def augmentation(config: Augmentation, *, planar: bool = False) -> Augment:
         out[~torch.as_tensor(images).flatten(1).any(dim=1)] = 0
         rng = np.random.default_rng(seed)
         if rng.random() < config.missing:
-            out[rng.choice(len(Sequence), 1 + int(rng.random() < _SECOND), replace=False)] = 0
+            count = 1 + int(rng.random() < _SECOND)
+            out[rng.choice(len(Sequence), count, replace=False, p=_odds_of_lacking())] = 0
         return out.as_subclass(Tensor), masks[0].long()
 
     return augment
+
+
+def _odds_of_lacking() -> list[float]:
+    """Of each sequence, in order."""
+    rest = (1 - sum(_LACKED.values())) / (len(Sequence) - len(_LACKED))
+    return [_LACKED.get(sequence, rest) for sequence in Sequence]
 
 
 def _spatial(config: Augmentation, planar: bool) -> Compose:
