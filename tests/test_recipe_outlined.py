@@ -15,7 +15,7 @@ from minicube.scans.nifti import write_volume
 from minicube.simulator import FIELD
 from minicube.volumes import Box
 from small_cases import write_small_dataset
-from small_material import PATIENTS, write_shapes
+from small_material import PATIENTS, write_patches, write_shapes
 from test_recipe import small_recipe
 
 LPS = Geometry(FIELD, np.diag([-1.0, -1.0, 1.0, 1.0]))
@@ -79,7 +79,7 @@ def test_who_has_no_map_or_may_not_be_used_is_refused(tmp_path: Path) -> None:
 
 def test_outlined_cases_are_learnt_from_and_never_judged_on(tmp_path: Path) -> None:
     write_small_dataset(tmp_path / "cases", 2)
-    write_shapes(tmp_path / "shapes.npz")
+    write_patches(tmp_path / "patches.npz", write_shapes(tmp_path / "shapes.npz"))
     write_outlined(tmp_path / "outlined", PATIENTS[2])
     table = tmp_path / "left_out.tsv"
     table.write_text("case\tBraTS20 id\nsmall-000\t001\nsmall-001\t002\n")

@@ -73,7 +73,7 @@ def train(
 
     Example: minicube train --data phantoms/ --out runs/first --minutes 20
 
-    Example: minicube train --data mine/ --out runs/mine --init runs/first --minutes 20
+    Example: minicube train --data mine/ --out runs/mine --init default --minutes 20
 
     Presets, for --config: segnet, unet2d, unet3d-report, unet3d-context and vnet are the systems
     of the report with the repairs; each with -as-reported behind it is as the report had it.
