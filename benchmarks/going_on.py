@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -50,8 +51,9 @@ def main() -> None:
         console.print(f"part {part + 1} of {given.parts}: {model.description.steps} steps")
     own = {name: before[name] for name in site}
     others = {f.identity: before[f.identity] for f in elsewhere}
+    machine: Mapping[str, Any] = describe_machine()
     result = {
-        "machine": describe_machine(),
+        "machine": {k: v for k, v in machine["machine"].items() if k != "installed in"},
         "minutes": given.minutes,
         "learnt from": len(site) - len(site[:: given.parts]),
         "site": {"before": spread(own), "after": spread(after), "n": len(site)},
