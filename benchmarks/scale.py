@@ -65,7 +65,7 @@ def size_of(target: Target) -> int:
 
 def per_case(targets: list[Target], request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
     """Processor seconds and bytes of a case; and a row."""
-    work, clock = Work(request, lambda *_: None, lambda *_: None), Clock()
+    work, clock = Work(request, request.load_models(), lambda *_: None, lambda *_: None), Clock()
     for target in targets:
         loaded = clock.timed("read and checksums", partial(work.read, target))
         found = clock.timed("compute", partial(work.compute, loaded))
@@ -88,7 +88,7 @@ def per_case(targets: list[Target], request: Request) -> tuple[dict[str, Any], d
 
 def with_all(target: Target, request: Request) -> dict[str, int]:
     """Bytes of what may be asked for beside the label map."""
-    Work(request, lambda *_: None, lambda *_: None).whole(target)
+    Work(request, request.load_models(), lambda *_: None, lambda *_: None).whole(target)
     assert target.probabilities is not None
     maps = [path for path in target.outputs if path.parent == target.probabilities]
     assert target.report is not None

@@ -44,10 +44,9 @@ def card(model: str, text: str) -> str:
 
 def cases(model: str) -> str:
     """Dice case by case, of the first seed, and its means; of further seeds the means."""
-    first, *more = _judged(model).items()
-    seed, found = first
-    rows = [[name, *_dice(dice)] for name, dice in found["cases"].items()]
-    rows += _means(found, "")
+    (_, first), *more = _judged(model).items()
+    rows = [[name, *_dice(dice)] for name, dice in first["cases"].items()]
+    rows += _means(first, "")
     for seed, found in more:
         rows += _means(found, f", seed {seed}")
     return _table(["case", *REGIONS], rows)

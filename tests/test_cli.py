@@ -12,8 +12,9 @@ import pytest
 
 import minicube.cli
 from minicube.cli import VERBS, _with_json_target
-from minicube.cli._shared import SchemeName, WrittenScheme
+from minicube.cli._shared import SchemeName
 from minicube.cli.data import LayoutName
+from minicube.cli.segment import WrittenScheme
 from minicube.scans import NETWORK_SCHEME, LabelScheme, Layout, stated_scheme
 from small_cases import write_small_dataset
 

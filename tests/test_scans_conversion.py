@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,8 @@ def test_cases_without_a_reference_are_test_cases(tmp_path: Path) -> None:
     for layout in (Layout.DECATHLON, Layout.NNUNET):
         convert_dataset(first, tmp_path / layout.value, layout)
         one, other = find_cases(tmp_path / layout.value)
+        described = json.loads((tmp_path / layout.value / "dataset.json").read_text())
+        assert described.get("name", layout.value) == layout.value  # and not of a draft of it
         assert one.reference is not None
         assert other.reference is None
         assert all(path.parent.name == "imagesTs" for path in other.paths)

@@ -192,8 +192,10 @@ def test_flair_is_left_out_most_often() -> None:
     change, labels = augmentation(_only("missing")), np.zeros((2, 2, 2), np.uint8)
     gone = sum((change(full, labels, seed)[0] == 0).all(dim=(1, 2, 3)).int() for seed in range(400))
     assert isinstance(gone, torch.Tensor)
-    assert gone.argmax() == [*Sequence].index(Sequence.T2F)
-    assert gone.min() > 60
+    flair = [*Sequence].index(Sequence.T2F)
+    others = [int(n) for i, n in enumerate(gone) if i != flair]
+    assert gone[flair] > 1.4 * max(others)
+    assert min(others) > 60
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in ("missing", "noise")])

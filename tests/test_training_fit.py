@@ -187,6 +187,7 @@ def test_going_on_from_a_model_takes_over_what_it_is(
     assert found.network_config == network_config(model)
     assert found.intensities is model.description.normalisation
     assert 0 < found.simulated < 1
+    assert 0 < found.start_share < 1
     assert found.learning_rate < TrainingConfig().learning_rate
     # Every window of a made-up case: of the two that are here, only what is held out is seen.
     small = found.model_copy(update={"window": (16, 16, 16), "steps": 1, "simulated": 1.0})
@@ -235,6 +236,9 @@ def test_a_model_that_cannot_be_gone_on_with_begins_no_run(data: Path, tmp_path:
     tiny_inside = shipped_model("tiny").place
     with pytest.raises(InputError, match="int8"):
         train(TrainingRequest(data, tmp_path / "run", settings(**SMALL), start=tiny_inside))
+    keeps = settings(**SMALL, start_share=0.5)
+    with pytest.raises(InputError, match="start_share keeps"):
+        train(TrainingRequest(data, tmp_path / "run", keeps))
     assert not (tmp_path / "run" / "config.json").exists()
 
 

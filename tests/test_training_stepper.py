@@ -196,6 +196,31 @@ def test_what_is_kept_is_the_running_average_where_asked(cases: list[StoredCase]
     assert not _alike(dict(other.learnt.state_dict()), _weights(stepper))
 
 
+@pytest.mark.parametrize("average", [0.0, 0.3])
+def test_what_is_kept_lies_between_start_and_learnt_where_asked(
+    cases: list[StoredCase], average: float
+) -> None:
+    plain = Stepper(settings(**SMALL, average=average), cases)
+    stepper = Stepper(settings(**SMALL, average=average, start_share=0.25), cases)
+    start = {n: v + 0.125 if v.is_floating_point() else v for n, v in _weights(plain).items()}
+    for one in (plain, stepper):
+        one.start_from(start)
+        for step in (0, 1):
+            one.step(step)
+    learnt = plain.learnt.state_dict()
+    assert not _alike(start, dict(learnt))
+    assert _alike(_weights(stepper), _weights(plain))  # the steps are the same
+    for name, kept in stepper.learnt.state_dict().items():
+        if kept.is_floating_point():
+            between = 0.25 * start[name] + 0.75 * learnt[name]
+            torch.testing.assert_close(kept, between)
+        else:
+            assert torch.equal(kept, learnt[name])
+    other = Stepper(settings(**SMALL, average=average, start_share=0.25), cases)
+    other.restore(_copied(stepper.state()))
+    assert _alike(dict(other.learnt.state_dict()), dict(stepper.learnt.state_dict()))
+
+
 def test_gradients_are_clipped_where_asked(cases: list[StoredCase]) -> None:
     steps = {}
     for clip in (0.0, 1e-9):

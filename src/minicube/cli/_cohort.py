@@ -61,8 +61,9 @@ def _one(request: Request, target: Target) -> dict[str, Any]:
         task = display.add_task("segmenting", total=1, note=target.case.identity)
         # Read while the engine is made ready; within a budget what is read stays on disk.
         frugal = request.limits.memory is not None
-        reading = pool.submit(loaded, target, request, request.load_models(), frugal=frugal)
-        work = Work(request, _teller(display), measuring(display))
+        models = request.load_models()
+        reading = pool.submit(loaded, target, request, models, frugal=frugal)
+        work = Work(request, models, _teller(display), measuring(display))
         row = work.write(target, work.compute(reading.result()))
         display.advance(task)
     return row
@@ -72,7 +73,7 @@ def _cohort(request: Request, targets: list[Target], out: Path) -> list[dict[str
     from minicube.inference import VOLUMES, Stages, one_by_one, overlapped, write_volumes
 
     with progress() as display:
-        work = Work(request, _teller(display), measuring(display))
+        work = Work(request, request.load_models(), _teller(display), measuring(display))
         made = {target.out: work.made_before(target) for target in targets}
         rows = {path: row for path, row in made.items() if row is not None}
         left = [target for target in targets if target.out not in rows]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicube._errors import InputError
-from minicube.cli._targets import Places, Target, refuse_existing, refuse_one_place_for_two
+from minicube.cli._targets import Places, Target, refuse_existing, refuse_impossible
 
 if TYPE_CHECKING:
     from minicube.dicom import Converted, Study
@@ -82,7 +82,7 @@ def given_study(
         given = converted(study, named, out)
         there = replace(places, out=given.target.out)
         target = replace(given.target, places=there)
-        refuse_one_place_for_two(target)
+        refuse_impossible(target)
         yield replace(given, target=target)
 
 

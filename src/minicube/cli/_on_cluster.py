@@ -152,7 +152,8 @@ def _work(job: Job) -> Work:
 
     memory = parse_memory("auto", worker_memory()) if job.auto else job.request.limits.memory
     limits = replace(job.request.limits, memory=memory, threads=1)
-    work = Work(replace(job.request, limits=limits), lambda *_: None, lambda *_: None)
+    request = replace(job.request, limits=limits)
+    work = Work(request, request.load_models(), lambda *_: None, lambda *_: None)
     if work.settings != job.settings:
         raise InputError(
             "This worker would make something else than what was asked for.",

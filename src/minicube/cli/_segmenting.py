@@ -134,6 +134,7 @@ class Work:
 
     Args:
         request: How.
+        models: Its own, loaded.
         planned: Told the name of a case and how it is kept within the memory.
         measuring: Told how far the engine is measured, where it has to be.
 
@@ -144,13 +145,13 @@ class Work:
     def __init__(
         self,
         request: Request,
+        models: Sequence[Model],
         planned: Callable[[str, MemoryPlan], None],
         measuring: Callable[[int, int], None],
     ) -> None:
         from minicube.inference import Segmenter
 
         self._request, self._planned = request, planned
-        models = request.load_models()
         # One for each case that is computed at a time: an engine runs one case.
         segmenters = [
             Segmenter(models, request.limits, request.refinements, measuring)

@@ -20,7 +20,6 @@ __all__ = [
     "JsonOption",
     "PrecisionName",
     "SchemeName",
-    "WrittenScheme",
     "console",
     "emit_json",
     "measuring",
@@ -31,9 +30,6 @@ __all__ = [
 
 # Written out, since the type itself would pull numpy into `minicube --help`; a test compares.
 SchemeName = Literal["decathlon", "brats2015", "brats2021", "brats2023", "brats2024"]
-
-# The schemes that have all that a network tells apart; necrosis alone is nothing it knows.
-WrittenScheme = Literal["decathlon", "brats2021", "brats2023", "brats2024"]
 
 JsonOption = Annotated[
     str | None,

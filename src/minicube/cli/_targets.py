@@ -17,7 +17,7 @@ __all__ = [
     "Target",
     "cases_of",
     "refuse_existing",
-    "refuse_one_place_for_two",
+    "refuse_impossible",
     "targets_of",
 ]
 
@@ -118,7 +118,7 @@ def targets_of(cases: Sequence[CaseFiles], places: Places) -> list[Target]:
     """
     targets = _targets(cases, places)
     for target in targets:
-        refuse_one_place_for_two(target)
+        refuse_impossible(target)
         _refuse_own_files(target)
     return targets
 
@@ -151,7 +151,7 @@ def _targets(cases: Sequence[CaseFiles], places: Places) -> list[Target]:
     ]
 
 
-def refuse_one_place_for_two(target: Target) -> None:
+def refuse_impossible(target: Target) -> None:
     """Refuse what would be found out only when everything was computed.
 
     Raises:

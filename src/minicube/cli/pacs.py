@@ -250,7 +250,7 @@ def _segmenting(request: Request) -> Segmenting:
     from minicube.cli._segmenting import Work
     from minicube.pacs import Segmenting
 
-    work = Work(request, lambda *_: None, lambda *_: None)
+    work = Work(request, request.load_models(), lambda *_: None, lambda *_: None)
 
     def segment(study: Study, out: Path) -> None:
         given = converted(study, {}, out)

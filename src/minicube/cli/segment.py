@@ -17,16 +17,18 @@ from minicube.cli._segmenting import Request, limits_of
 from minicube.cli._shared import (
     JsonOption,
     PrecisionName,
-    WrittenScheme,
     console,
     emit_json,
     results,
 )
 from minicube.cli._targets import Places, cases_of, targets_of
 
-__all__ = ["SOME_FAILED", "segment"]
+__all__ = ["SOME_FAILED", "WrittenScheme", "segment"]
 
 SOME_FAILED = 3
+
+# The schemes that have all that a network tells apart; necrosis alone is nothing it knows.
+WrittenScheme = Literal["decathlon", "brats2021", "brats2023", "brats2024"]
 
 InputArgument = Annotated[
     Path | None,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicube._errors import InputError
+from minicube._files import filling
 from minicube.scans._case_files import CaseFiles, Layout, VolumeInFile
 from minicube.scans._checks import check_same_grid
 from minicube.scans._dataset_json import DECATHLON_ORDER
@@ -107,11 +106,9 @@ def convert_dataset(
     cases = find_cases(source)
     _check_names(cases, layout)
     losses = _losses_of_labels(cases, labels, scheme, lossy=lossy)
-    draft = _draft_beside(target)
-    whole = draft / target.resolve().name
-    try:
-        notes: list[str] = []
-        schemes: list[LabelScheme] = []
+    notes: list[str] = []
+    schemes: list[LabelScheme] = []
+    with filling(target) as draft:
         for count, files in enumerate(cases, start=1):
             case = _read(files, labels)
             if case.reference is not None:
@@ -120,14 +117,12 @@ def convert_dataset(
                 case = FileCase(case.identity, case.volumes, (wanted, grid))
                 schemes.append(wanted.scheme)
             notes += [f"{files.identity}: {note}" for note in _notes_on(files, case, layout)]
-            write_files(case, whole, layout)
+            write_files(case, draft, layout)
             done(count, len(cases))
         written = tuple(dict.fromkeys(schemes))
         _check_one_scheme(layout, written)
-        describe_dataset(whole, layout, written[0] if written else None)
-        _put_in_place(whole, target)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        name = target.resolve().name
+        describe_dataset(draft, layout, written[0] if written else None, name)
     rest = _other_files(source, cases)
     names = tuple(case.identity for case in cases)
     return ConversionReport(layout, names, written, (*losses, *notes, *rest))
@@ -283,27 +278,6 @@ def _other_files(source: Path, cases: Iterable[CaseFiles]) -> list[str]:
         for path in sorted(source.rglob("*"))
         if path.is_file() and not path.name.endswith(read) and path.resolve() not in used
     ]
-
-
-def _draft_beside(target: Path) -> Path:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
-    except OSError as error:
-        raise InputError(
-            f"{target} cannot be written.", found=error.strerror or str(error)
-        ) from error
-
-
-def _put_in_place(draft: Path, target: Path) -> None:
-    try:
-        if target.exists():
-            target.rmdir()  # empty, as was checked
-        draft.replace(target)
-    except OSError as error:
-        raise InputError(
-            f"{target} cannot be written.", found=error.strerror or str(error)
-        ) from error
 
 
 def _path(place: Path | VolumeInFile) -> Path:

@@ -147,13 +147,16 @@ def write_files(case: FileCase, folder: Path, layout: Layout) -> list[Path]:
     return written
 
 
-def describe_dataset(folder: Path, layout: Layout, scheme: LabelScheme | None) -> list[Path]:
+def describe_dataset(
+    folder: Path, layout: Layout, scheme: LabelScheme | None, name: str = ""
+) -> list[Path]:
     """Write the files that describe a data set as a whole, for layouts that have them.
 
     Args:
         folder: The data set; what is described is what lies in it now.
         layout: Its layout.
         scheme: Of its labels; None when none were written.
+        name: Of the data set; else its folder's.
 
     Returns:
         The files written.
@@ -161,8 +164,9 @@ def describe_dataset(folder: Path, layout: Layout, scheme: LabelScheme | None) -
     Raises:
         InputError: The data set's labels already have another scheme.
     """
+    name = name or folder.resolve().name
     if layout is Layout.BIDS:
-        return _describe_bids(folder)
+        return _describe_bids(folder, name)
     if layout not in (Layout.DECATHLON, Layout.NNUNET):
         return []
     path = folder / "dataset.json"
@@ -176,8 +180,10 @@ def describe_dataset(folder: Path, layout: Layout, scheme: LabelScheme | None) -
                 hint="write to another folder, or in the same scheme",
             )
         scheme = scheme or stated
-    describe = _decathlon_json if layout is Layout.DECATHLON else _nnunet_json
-    write_json(path, describe(folder, scheme))
+    if layout is Layout.DECATHLON:
+        write_json(path, {"name": name, **_decathlon_json(folder, scheme)})
+    else:
+        write_json(path, _nnunet_json(folder, scheme))
     return [path]
 
 
@@ -190,7 +196,6 @@ def _decathlon_json(folder: Path, scheme: LabelScheme | None) -> dict[str, Any]:
     names = {} if scheme is None else {str(v): t.value for v, t in scheme.tissues.items()}
     train, test = _cases_in(folder / "imagesTr"), _cases_in(folder / "imagesTs")
     return {
-        "name": folder.resolve().name,
         "description": "written by minicube; research use only",
         "tensorImageSize": "4D",
         "modality": {str(i): _CHANNEL_NAMES[s] for i, s in enumerate(DECATHLON_ORDER)},
@@ -221,9 +226,9 @@ def _cases_in(folder: Path) -> list[str]:
     return [stem_of(path) for path in nifti_files(folder)] if folder.is_dir() else []
 
 
-def _describe_bids(folder: Path) -> list[Path]:
+def _describe_bids(folder: Path, name: str) -> list[Path]:
     raw = folder / "dataset_description.json"
-    content = {"Name": folder.resolve().name, "BIDSVersion": _BIDS_VERSION}
+    content = {"Name": name, "BIDSVersion": _BIDS_VERSION}
     write_json(raw, {**content, "DatasetType": "raw"})
     labels = folder / "derivatives" / "labels"
     if not labels.is_dir():

@@ -1,6 +1,9 @@
-"""A running average of the weights, which scores better than the weights of any one step."""
+"""Averages of weights, which score better than the weights of any one step."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
 
 import torch
 from torch import Tensor
@@ -8,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from minicube.networks import Network
 
-__all__ = ["averaged"]
+__all__ = ["averaged", "mixed"]
 
 _SLOW = 10  # steps, about, until the decay is what was asked for
 
@@ -34,3 +37,23 @@ def averaged(network: Network, decay: float) -> AveragedModel:
         return torch.lerp(now, average, kept)
 
     return AveragedModel(network, avg_fn=follow, use_buffers=True)
+
+
+def mixed(network: Network, start: Mapping[str, Tensor], share: float) -> Network:
+    """A copy of a network whose weights, BatchNorm's statistics too, lie between two.
+
+    Reference: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022,
+    arXiv:2109.01903, equation (1).
+
+    Args:
+        network: What was learnt.
+        start: State of the network that it began with.
+        share: Of ``start``, in [0, 1].
+    """
+    between = deepcopy(network)
+    weights = {
+        name: torch.lerp(now, start[name], share) if torch.is_floating_point(now) else now
+        for name, now in network.state_dict().items()
+    }
+    between.load_state_dict(weights)
+    return between

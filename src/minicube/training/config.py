@@ -129,6 +129,8 @@ class TrainingConfig(_Plain):
         clip: Largest norm of the gradient; 0 leaves it as it is.
         average: Decay of a running average of the weights, which is then what is scored and kept;
             0 keeps the weights themselves.
+        start_share: Of the weights that the run began with, in those that are scored and kept
+            (WiSE-FT); 0 keeps what was learnt alone.
         precision: Number format; "auto" takes bf16 where the processor has it.
         validation_share: Share of the cases held out, at least one.
         validations: How often the held-out cases are scored over the run.
@@ -166,6 +168,7 @@ class TrainingConfig(_Plain):
     weight_decay: float = Field(1e-2, ge=0)
     clip: float = Field(1.0, ge=0)
     average: float = Field(0.0, ge=0, lt=1)
+    start_share: float = Field(0.0, ge=0, lt=1)
     precision: Precision = Precision.AUTO
     validation_share: float = Field(0.1, gt=0, lt=1)
     validations: int = Field(5, ge=1)

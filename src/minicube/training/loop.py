@@ -192,9 +192,10 @@ class _Loop:
     def _restore(self, start: Path | None) -> int:
         state = self._ranks.from_first(self._run.read_checkpoint)
         if state is None:
+            weights = starting_weights(start, self._config)
             self._record.begin(0)
-            if start is not None:
-                self._stepper.start_from(starting_weights(start, self._config))
+            if weights is not None:
+                self._stepper.start_from(weights)
             if self._ranks.first:
                 # At once, so that a run that is stopped or diverges early has both.
                 self._write_model(self._stepper.network, 0)
@@ -214,12 +215,20 @@ class _Loop:
         return step
 
 
-def starting_weights(start: Path, config: TrainingConfig) -> dict[str, Tensor]:
+def starting_weights(start: Path | None, config: TrainingConfig) -> dict[str, Tensor] | None:
     """The weights that a training begins with: a model's, or of a wider one its heaviest channels.
 
     Raises:
-        InputError: The model cannot be used, or is not of the network in the config.
+        InputError: The model cannot be used, is not of the network in the config, or is missing
+            where the config keeps something of it.
     """
+    if start is None:
+        if config.start_share:
+            raise InputError(
+                "start_share keeps something of the weights that a run began with.",
+                hint="begin with a model (--init), or leave start_share out",
+            )
+        return None
     begun = trainable_network(load_model(start))
     return narrowed(begun.state_dict(), begun.config, config.network_config)
 

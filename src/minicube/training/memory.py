@@ -153,7 +153,8 @@ def step_bytes(config: TrainingConfig, largest: Shape, ranks: Ranks = ALONE) -> 
     samples = pictures + drawn * labels[0].numel() * _LABEL
     weights = network.parameter_count * _FLOAT
     # DDP keeps the gradients' places from step to step.
-    states = _STATES + bool(config.average) + (ranks.count > 1)
+    kept = bool(config.average) + 2 * bool(config.start_share)  # the start, and its mixture
+    states = _STATES + kept + (ranks.count > 1)
     # Samples are drawn before a step begins, beside the gradients of the step before.
     a_voxel = _DRAWING if torch.get_num_threads() > 1 else _DRAWING_ALONE
     drawing = weights + max(images[0, 0].numel() * a_voxel, pictures * _STACKING)

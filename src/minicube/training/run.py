@@ -78,7 +78,7 @@ def _train(
     ranks: Ranks,
 ) -> None:
     started = run.is_started()
-    if request.start is not None and not started:
+    if not started:
         starting_weights(request.start, request.config)  # refused before anything is begun
     before = run.read_sources() if started else None
     if before is not None:
@@ -119,7 +119,9 @@ def _train(
                 stream=stream,
                 ranks=ranks,
             )
-            start = None if run.has_checkpoint() else run.read_start()
+            start = request.start
+            if started:
+                start = None if run.has_checkpoint() else run.read_start()
             fit(run, config, material, start=start, listener=heard, mlflow=request.mlflow)
     except torch.OutOfMemoryError as error:
         raise InputError(

@@ -31,7 +31,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from safetensors.torch import save
 from torch import Tensor
 
@@ -60,6 +60,15 @@ _UNREADABLE = (
 )
 
 Row = Mapping[str, str | int | float]
+
+
+class _Begun(BaseModel):
+    """What a run began with, and what settled some of its settings."""
+
+    model: Path | None = None
+    sha256: str | None = None
+    minutes: float | None = None
+    memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -95,41 +104,45 @@ class RunFolder:
             memory: What was given up for, in bytes, if anything.
         """
         model = None if start is None else load_model(start)
-        place = None if model is None else str(model.place.absolute())
-        sha256 = None if model is None else model.description.sha256
-        values = {"model": place, "sha256": sha256, "minutes": minutes, "memory": memory}
-        write_json(self.path / "start.json", values)
+        begun = _Begun(
+            model=None if model is None else model.place.absolute(),
+            sha256=None if model is None else model.description.sha256,
+            minutes=minutes,
+            memory=memory,
+        )
+        write_json(self.path / "start.json", begun.model_dump(mode="json"))
 
     def read_start(self) -> Path | None:
         """Return the model whose weights the run began with, if any.
 
         Raises:
-            InputError: It is no longer there, or another.
+            InputError: It is no longer there, or another; or the note of it is damaged.
         """
-        kept = self._read_start()
-        if kept.get("model") is None:
+        begun = self._begun()
+        if begun.model is None:
             return None
-        place = Path(str(kept["model"]))
-        if load_model(place).description.sha256 != kept.get("sha256"):
+        if load_model(begun.model).description.sha256 != begun.sha256:
             raise InputError(
-                f"{place} is not the model that the run in {self.path} begins with.",
+                f"{begun.model} is not the model that the run in {self.path} begins with.",
                 hint="bring it back, or begin in another folder",
             )
-        return place
+        return begun.model
 
     def settled(self) -> frozenset[str]:
         """Settings that came of the time or the memory it was given, and not of its config."""
-        kept, found = self._read_start(), set()
-        if kept.get("minutes") is not None:
-            found.add("steps")
-        if kept.get("memory") is not None:
-            found |= {"one_by_one", "recompute", "slab"}
-        return frozenset(found)
+        begun = self._begun()
+        by_time = {"steps"} if begun.minutes is not None else set()
+        by_memory = {"one_by_one", "recompute", "slab"} if begun.memory is not None else set()
+        return frozenset(by_time | by_memory)
 
-    def _read_start(self) -> dict[str, Any]:
+    def _begun(self) -> _Begun:
         path = self.path / "start.json"
-        kept = read_json(path) if path.exists() else {}
-        return kept if isinstance(kept, dict) else {}
+        if not path.exists():  # the recipe's runs, which are given their start each time
+            return _Begun()
+        try:
+            return _Begun.model_validate(read_json(path))
+        except ValidationError as error:
+            raise InputError(f"{path} is damaged.") from error
 
     def write_split(self, train: list[str], validation: list[str]) -> None:
         """Keep which cases are learnt from and which are held out."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from minicube._errors import InternalError
 from minicube.networks import LeveledNetwork, Network, build_network
-from minicube.training.averaging import averaged
+from minicube.training.averaging import averaged, mixed
 from minicube.training.config import (
     Augmentation,
     Optimiser,
@@ -109,6 +109,7 @@ class Stepper:
             self.network, _optimizer(self.network, config)
         )
         self._average = averaged(self.network, config.average) if config.average else None
+        self._start: dict[str, Tensor] = {}
         self._config = config
         self._loss = build_loss(config.loss)
         self._loss_of_step = build_loss(config.loss, ranks=ranks)
@@ -140,12 +141,13 @@ class Stepper:
 
     @property
     def learnt(self) -> Network:
-        """The network that is scored and kept: averaged, where the config asks for it."""
-        if self._average is None or not self._average.n_averaged:
-            return self.network
-        network = self._average.module
-        assert isinstance(network, Network)
-        return network
+        """The network that is scored and kept: averaged, mixed, as the config asks for."""
+        network = self.network
+        if self._average is not None and self._average.n_averaged:
+            average = self._average.module
+            assert isinstance(average, Network)
+            network = average
+        return mixed(network, self._start, self._config.start_share) if self._start else network
 
     def _learn_from(self, images: Tensor, labels: Tensor) -> float:
         """Leave the gradient of the loss at the weights; return the loss.
@@ -234,6 +236,8 @@ class Stepper:
     def start_from(self, weights: dict[str, Tensor]) -> None:
         """Take over the weights of a network like this one."""
         self.network.load_state_dict(weights)
+        if self._config.start_share:
+            self._start = {name: now.clone() for name, now in self.network.state_dict().items()}
 
     @contextmanager
     def timed(self, cause: Cause) -> Iterator[None]:
@@ -249,11 +253,16 @@ class Stepper:
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         average = {} if self._average is None else {"average": self._average.state_dict()}
-        return average | {
-            "network": self.network.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "seconds by cause": {cause.value: spent for cause, spent in self.seconds.items()},
-        }
+        start = {"start": self._start} if self._start else {}
+        return (
+            average
+            | start
+            | {
+                "network": self.network.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "seconds by cause": {cause.value: spent for cause, spent in self.seconds.items()},
+            }
+        )
 
     def restore(self, state: dict[str, Any]) -> None:
         """Put a checkpoint's state back."""
@@ -261,6 +270,9 @@ class Stepper:
         self._optimizer.load_state_dict(state["optimizer"])
         if self._average is not None:
             self._average.load_state_dict(state["average"])
+        if self._config.start_share:
+            device = next(self.network.parameters()).device
+            self._start = {name: kept.to(device) for name, kept in state["start"].items()}
         self.seconds = {Cause(name): spent for name, spent in state["seconds by cause"].items()}
 
 
