@@ -194,8 +194,11 @@ def test_going_on_from_a_model_takes_over_what_it_is(
     run = train(TrainingRequest(data, tmp_path / "mine", small, start=undisturbed.path))
     assert not (run.path / "simulated").exists()
     assert "made-up" in load_model(run.path).description.trained_on
+    anew = small.model_copy(update={"start_share": 0.0})
     with pytest.raises(InputError, match="memory is not planned"):
-        train(TrainingRequest(data, tmp_path / "other", small, memory=8 << 30))
+        train(TrainingRequest(data, tmp_path / "other", anew, memory=8 << 30))
+    with pytest.raises(InputError, match="start_share"):
+        train(TrainingRequest(data, tmp_path / "other", small))
 
 
 def test_weights_of_another_network_are_refused(
