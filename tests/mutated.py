@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 
 from minicube import InputError
-from minicube._files import write_json
+from minicube._files import checksum, write_json
 from minicube._machine import peak_memory
 from minicube.dicom import convert, open_study
 from minicube.engines import DESCRIPTION as DESCRIBED
-from minicube.engines import WEIGHTS, Precision, checksum, load_model, open_engine, volume_logits
+from minicube.engines import WEIGHTS, Precision, load_model, open_engine, volume_logits
 from minicube.recipe import Recipe
 from minicube.scans import find_cases, load_case
 from minicube.study import Plan

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from minicube._files import write_text
-from minicube.engines import DESCRIPTION, WEIGHTS, ModelDescription, checksum
+from minicube._files import checksum, write_text
+from minicube.engines import DESCRIPTION, WEIGHTS, ModelDescription
 from minicube.networks import NetworkConfig, NetworkName, build_network, norms_of
 from minicube.scans import NETWORK_SCHEME, Sequence
 from minicube.volumes import Intensities

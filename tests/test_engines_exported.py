@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -194,3 +195,17 @@ def test_a_precision_that_would_not_be_kept_is_refused(
     monkeypatch.setattr("minicube.engines.openvino_engine.has_bf16", lambda: False)
     with pytest.raises(InputError, match=words):
         open_engine(shipped_model(), engine=engine, precision=precision)
+
+
+@pytest.mark.parametrize(
+    ("engine", "companion"),
+    [(EngineName.ONNXRUNTIME, "onnx"), (EngineName.TORCH, "safetensors")],
+)
+def test_an_engine_without_its_companion_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch, engine: EngineName, companion: str
+) -> None:
+    monkeypatch.setattr(
+        "minicube._errors.find_spec", lambda name: None if name == companion else find_spec(name)
+    )
+    with pytest.raises(InputError, match="pip install"):
+        open_engine(shipped_model(), engine=engine)

@@ -14,9 +14,10 @@ import pytest
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from minicube import InputError
+from minicube._files import checksum
 from minicube.cli import main
 from minicube.engines import DESCRIPTION as DESCRIBED
-from minicube.engines import WEIGHTS, EngineName, Precision, checksum, load_model, open_engine
+from minicube.engines import WEIGHTS, EngineName, Precision, load_model, open_engine
 from minicube.engines._protobuf import damaged, fields
 from minicube.engines.inspection import inspect
 from minicube.engines.pieces import Piece
@@ -310,6 +311,28 @@ def test_a_file_of_nothing_but_beginnings_does_not_take_for_ever(tmp_path: Path)
     assert time.process_time() - began < 2
     with pytest.raises(InputError, match=str(damaged(path).problem)):
         list(fields(path, memoryview(b"\x07")))
+    with pytest.raises(InputError):
+        list(fields(path, memoryview(b"\x08\x00" * 20_000)))
+
+
+def test_a_tensor_of_two_kinds(tmp_path: Path) -> None:
+    path = write_graph(tmp_path / "model.onnx", small_graph())
+    model = ModelProto.FromString(path.read_bytes())
+    graph, tensor = model.graph, model.graph.initializer[0].SerializeToString()
+    del graph.initializer[0]
+    whole = graph.SerializeToString() + _field(5, tensor + b"\x10\x01")
+    model.ClearField("graph")
+    path.write_bytes(model.SerializeToString() + _field(7, whole))
+    with pytest.raises(InputError, match="of another type"):
+        inspect(path)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    size, length = len(content), bytearray()
+    while size >= 0x80:
+        length.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes([number << 3 | 2, *length, size]) + content
 
 
 def test_segment_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

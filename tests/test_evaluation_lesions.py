@@ -113,6 +113,13 @@ def test_the_rule_as_it_is_told(found: Mask, truth: Mask, dilation: int, minimum
     assert (ours.dice, ours.hd95) == pytest.approx(told[:2])
 
 
+@pytest.mark.parametrize("rule", [BRATS2023_LESIONS, BRATS2026_LESIONS])
+def test_nothing_anywhere_is_right(rule: LesionRule) -> None:
+    nothing = np.zeros(SHAPE, np.bool_)
+    score = scored(nothing, nothing, rule)
+    assert (score.lesions, score.dice, score.hd95) == (0, 1, 0)
+
+
 def test_one_found_one_missed_one_made_up() -> None:
     score = scored(boxes((2, 2), (28, 16)), boxes((2, 2), (16, 2)))
     assert (score.lesions, score.missed, score.false_alarms) == (2, 1, 1)

@@ -124,6 +124,38 @@ def test_a_case_stays_within_its_budget(
     assert memory["predicted_bytes"] <= 1.15 * memory["peak_bytes"]
 
 
+AGAIN = """
+import json, sys
+from pathlib import Path
+from minicube import load_case
+from minicube._machine import forget_peak_memory, peak_memory
+from minicube.inference import Limits, Segmenter, shipped_model
+
+case, budget, members = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+segmenter = Segmenter([shipped_model()] * members, Limits(memory=budget))
+found = []
+for _ in range(2):
+    forget_peak_memory()
+    plan = segmenter.segment(load_case(case)).plan
+    found.append([plan.in_words().split(";")[0], plan.predicted, peak_memory()])
+print(json.dumps(found))
+"""
+
+
+@LINUX
+@pytest.mark.parametrize("members", [1, 3])
+def test_the_next_network_and_the_next_case_have_the_whole_budget(
+    case: Path, takes: Calibration, members: int
+) -> None:
+    budget = takes.base + 700 * MB
+    done = run_within([sys.executable, "-c", AGAIN, str(case), str(budget), str(members)], budget)
+    assert done.code == 0, done.errors
+    (cut, first, _), (again, second, _) = found = json.loads(done.output)
+    assert again == cut
+    assert second <= first + 40 * MB
+    assert all(peak <= predicted for _, predicted, peak in found)
+
+
 @LINUX
 def test_maps_are_counted_too(case: Path, takes: Calibration, tmp_path: Path) -> None:
     budget = takes.base + 300 * MB

@@ -282,6 +282,17 @@ def test_a_damaged_file_makes_no_report(undisturbed: Path, tmp_path: Path) -> No
         search_report(damaged)
 
 
+def test_tables_are_choices_too(undisturbed: Path, tmp_path: Path) -> None:
+    whole = results(SearchFolder(undisturbed))
+    tables = [{"name": "dice"}, {"name": "tversky", "alpha": 0.3}]
+    whole["space"]["search"] = {"loss": {"choices": tables}}
+    for trial in whole["trials"]:
+        trial["values"] = {"loss": json.dumps(tables[trial["number"] % 2])}
+    changed = tmp_path / "results.json"
+    changed.write_text(json.dumps(whole))
+    assert "tversky" in search_report(changed)
+
+
 def test_another_space_or_other_cases_do_not_join(
     data: Path, undisturbed: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from minicube.scans import (
     LabelScheme,
     Region,
     Sequence,
+    Tissue,
 )
 from minicube.volumes import (
     Intensities,
@@ -34,6 +36,16 @@ def _ball(shape: tuple[int, int, int], radius_mm: float, spacing: np.ndarray) ->
     distance = np.linalg.norm((grid - np.array(shape) / 2) * spacing, axis=1)
     inside: np.ndarray = (distance < radius_mm).reshape(shape)
     return inside
+
+
+def test_labels_that_networks_do_not_know_name_their_case() -> None:
+    case = _case((24, 24, 24), (1, 1, 1))
+    labels = np.zeros(case.shape, np.uint8)
+    labels[8:12, 8:12, 8:12] = LabelScheme.BRATS2024.value_of(Tissue.CAVITY)
+    cavity = replace(case, reference=LabelMap(labels, LabelScheme.BRATS2024))
+    with pytest.raises(InputError, match=f"{case.identity} has what networks do not") as refused:
+        prepare(cavity)
+    assert "data convert" in refused.value.hint
 
 
 def _case(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> Case:

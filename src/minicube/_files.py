@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from typing import Any, Final
 from minicube._errors import InputError
 
 __all__ = [
+    "checksum",
     "filling",
     "locked",
     "read_json",
@@ -170,6 +172,19 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a readable TOML file.", found=str(error)) from error
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read.", found=error.strerror or str(error)) from error
 
 
 @contextlib.contextmanager

@@ -19,7 +19,6 @@ from minicube.engines.model import (
     Model,
     ModelDescription,
     Numbers,
-    checksum,
     load_model,
 )
 
@@ -36,7 +35,6 @@ __all__ = [
     "ModelDescription",
     "Numbers",
     "Precision",
-    "checksum",
     "cut_volume",
     "keep_likeliest",
     "load_model",

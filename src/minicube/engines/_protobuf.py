@@ -34,6 +34,8 @@ def fields(path: Path, data: memoryview) -> Iterator[tuple[int, Field]]:
     at, count = 0, 0
     while at < len(data):
         count += 1
+        if count > _MOST_FIELDS:
+            raise damaged(path)
         tag, at = varint(path, data, at)
         number, kind = tag >> 3, tag & 7
         if kind == _VARINT:
@@ -46,7 +48,7 @@ def fields(path: Path, data: memoryview) -> Iterator[tuple[int, Field]]:
             length = 8 if kind == _EIGHT_BYTES else 4
         else:
             raise damaged(path)
-        if at + length > len(data) or count > _MOST_FIELDS:
+        if at + length > len(data):
             raise damaged(path)
         yield number, data[at : at + length]
         at += length

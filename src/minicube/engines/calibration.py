@@ -106,13 +106,15 @@ def calibrated(
     Args:
         model: Exported ones are measured themselves; of torch a network of its own is.
         engine: That runs it; torch where there is no model.
-        precision: Number format.
+        precision: Number format; torch is measured in fp32, whatever it computes in.
         threads: Of the engine; None for its own choice.
         measuring: Called as it is measured; not at all where it was before.
     """
     from platformdirs import user_cache_path
 
     engine = EngineName.TORCH if model is None else chosen(model, engine)
+    if engine is EngineName.TORCH:
+        precision = Precision.FP32  # that is measured, and stands for bf16
     measured = model if model is not None and engine is not EngineName.TORCH else None
     words = [engine.value, precision.value, str(threads or 0)]
     which = [] if measured is None else [measured.description.sha256]

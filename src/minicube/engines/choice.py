@@ -7,7 +7,7 @@ from enum import StrEnum
 from importlib.util import find_spec
 from typing import Protocol
 
-from minicube._errors import InputError, MissingExtra
+from minicube._errors import InputError, require
 from minicube.engines.engine import Engine, Precision
 from minicube.engines.model import Model, Numbers
 from minicube.planning import NetworkCost
@@ -38,6 +38,10 @@ class AnyEngine(Engine, Protocol):
         """Of a number between layers."""
         ...
 
+    def let_go(self) -> None:
+        """Give back what the last run left in memory; the next makes it anew."""
+        ...
+
 
 def chosen(model: Model, engine: EngineName) -> EngineName:
     """The engine for a model: OpenVINO, where it is there, for exported ones, torch for runs.
@@ -55,13 +59,14 @@ def chosen(model: Model, engine: EngineName) -> EngineName:
         if model.is_exported:
             there = (EngineName.OPENVINO, EngineName.ONNXRUNTIME)
             engine = next((name for name in there if find_spec(name)), EngineName.OPENVINO)
-    if find_spec(engine.value) is None:
-        if engine is EngineName.OPENVINO:
-            raise InputError(
-                "OpenVINO, a part of the base install, is missing.", hint="pip install openvino"
-            )
-        extra = "train" if engine is EngineName.TORCH else "onnxruntime"
-        raise MissingExtra(f"Running a model in {engine}", extra)
+    if engine is EngineName.OPENVINO and find_spec("openvino") is None:
+        raise InputError(
+            "OpenVINO, a part of the base install, is missing.", hint="pip install openvino"
+        )
+    if engine is EngineName.ONNXRUNTIME:
+        require(f"Running a model in {engine}", "onnxruntime", "onnxruntime", "onnx")
+    if engine is EngineName.TORCH:
+        require(f"Running a model in {engine}", "train", "torch", "safetensors")
     return engine
 
 

@@ -166,8 +166,8 @@ def _weights(path: Path, data: memoryview) -> str:
     """Name of a tensor whose numbers are all there."""
     tensor = _Message(path, data, _OF_TENSOR, "a tensor")
     name, sizes = tensor.text(_TENSOR_NAME), tensor.integers(_DIMS)
-    (kind,) = tensor.integers(_KIND) or (0,)
-    if kind not in _BYTES or any(tensor.integers(_PLACE)):
+    kind, *other = tensor.integers(_KIND) or (0,)
+    if other or kind not in _BYTES or any(tensor.integers(_PLACE)):
         raise _refused(path, f"a tensor {name!r} of another type, or in another file")
     if len(sizes) > _AXES or any(size < 0 for size in sizes):
         raise _refused(path, f"a tensor {name!r} of size {sizes[:_AXES]}")

@@ -7,7 +7,6 @@ checksum in the description before they are used.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +16,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from minicube._errors import InputError, wrong_values
-from minicube._files import read_json
+from minicube._files import checksum, read_json
 from minicube.engines.engine import Cut
 from minicube.engines.inspection import inspect
 from minicube.engines.portable import METADATA, SUFFIX, graph_checksum, metadata_of
@@ -32,14 +31,12 @@ __all__ = [
     "Model",
     "ModelDescription",
     "Numbers",
-    "checksum",
     "load_model",
 ]
 
 DESCRIPTION = "model.json"
 WEIGHTS = "weights.safetensors"
 PORTABLE = "model.onnx"
-_CHUNK = 1 << 20
 
 _CLASSES: Final = 1 + len(NETWORK_SCHEME.tissues)
 _Words = Annotated[str, Field(max_length=2000)]
@@ -83,7 +80,7 @@ class ModelDescription(BaseModel):
         sha256: Checksum of the weights' file; of an exported model's graph.
         cost: What the network costs; None where nobody wrote it down.
         numbers: What the weights are kept as.
-        cut_points: Tensors of an exported graph that it can be cut at.
+        cut_points: Tensors of an exported graph that it can be cut at, for readers of the file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -229,19 +226,3 @@ def _checked(values: Any, source: Path) -> ModelDescription:
             f"{source} does not describe a model that this version can run.",
             found=wrong_values(error.errors()),
         ) from error
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal.
-
-    Raises:
-        InputError: The file cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read.", found=error.strerror or str(error)) from error
-    return digest.hexdigest()

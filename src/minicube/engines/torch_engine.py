@@ -107,6 +107,9 @@ class TorchEngine:
         risen = _as_batch(_channels_last(below))
         return self._run(self._levels.decode_between, x, risen, cut.first, cut.last)
 
+    def let_go(self) -> None:
+        """Nothing: torch keeps no features between runs."""
+
     @property
     def _levels(self) -> LeveledNetwork:
         assert isinstance(self._network, LeveledNetwork)  # its cost has levels

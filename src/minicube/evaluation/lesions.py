@@ -284,6 +284,8 @@ def _compared(
     rule: LesionRule,
 ) -> Iterator[Lesion]:
     """Each lesion against the predicted components that belong to it."""
+    if not lesions.any():
+        return  # and perhaps no voxels at all, of which there are no statistics
     boxes, part_boxes = (cc3d.statistics(of)["bounding_boxes"] for of in (lesions, parts))
     x, y, z = scale.tolist()
     for lesion, lesion_box in list(enumerate(boxes))[1:]:  # 0 is what is no lesion

@@ -61,9 +61,9 @@ def surfaces_table(case: CaseScores) -> Table:
     return table
 
 
-def confusion_table(confusion: Confusion, title: str = "Confusion matrix, voxels") -> Table:
+def confusion_table(confusion: Confusion) -> Table:
     """Return a confusion matrix: a row for each predicted class, a column for each true one."""
-    table = _table(title, "Rows: prediction. Columns: reference.", ())
+    table = _table("Confusion matrix, voxels", "Rows: prediction. Columns: reference.", ())
     _add_columns(table, *map(_name, CLASSES))
     for tissue, row in zip(CLASSES, confusion.matrix.tolist(), strict=True):
         table.add_row(_name(tissue), *(f"{voxels:,}" for voxels in row))

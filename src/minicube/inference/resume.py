@@ -10,9 +10,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from minicube._errors import InputError
-from minicube._files import read_json, write_json
+from minicube._files import checksum, read_json, write_json
 from minicube._version import __version__
-from minicube.engines import Model, checksum
+from minicube.engines import Model
 from minicube.scans import CaseFiles
 from minicube.scans.nifti import sidecar_of
 from minicube.volumes import Origin, origin_of

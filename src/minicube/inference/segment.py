@@ -190,25 +190,36 @@ class Segmenter:
             )
             for member, plan in zip(self._members, plans, strict=True)
         ]
-        if self._refine.mirror:
-            runs += [replace(run, mirrored=True) for run in runs]
-        plan = _together([plan for plan in plans if plan is not None], len(runs))
+        times = len(runs) * (2 if self._refine.mirror else 1)
+        plan = _together([plan for plan in plans if plan is not None], times)
         if plan is not None and self._refine.keeps_probabilities:
             plan = plan.with_maps(prepared.frame)
         if plan is not None and planned is not None:
             planned(plan)
+        for member, run in zip(self._members, runs, strict=True):
+            labels = self._through(member, run, total)
         if total is None:
-            return segment_volume(runs[0].engine, runs[0].images, runs[0].cut), plan, None
-        for run in runs:
-            labels = total.add(run)
+            return labels, plan, None
         found = Probabilities(total.mean(), prepared.frame)
-        if len(runs) > 1:
+        if times > 1:
             labels = found.likeliest()
         if not self._refine.keeps_probabilities:
             return labels, plan, None
         if undeterminable(prepared.present):
             found = found.without_enhancement()
         return labels, plan, found
+
+    def _through(self, member: _Member, run: Run, total: ProbabilitySum | None) -> LabelMap:
+        """The likeliest classes by a member's last run; its probabilities go to the total."""
+        try:
+            if total is None:
+                return segment_volume(run.engine, run.images, run.cut)
+            labels = total.add(run)
+            return total.add(replace(run, mirrored=True)) if self._refine.mirror else labels
+        finally:
+            if self._memory is not None:  # else the next network, and case, had less of it
+                member.engine.let_go()
+                give_back_freed_memory()
 
     def _check_preparation(self, shape: Shape) -> None:
         for member in self._members:

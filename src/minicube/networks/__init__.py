@@ -1,4 +1,4 @@
-"""Networks, one a file. The only room, with training, that imports torch at the top."""
+"""Networks, one a file; torch is imported at the top."""
 
 from minicube.networks.build import NETWORKS, build_network
 from minicube.networks.cost import bytes_of_learning, cost_of

@@ -93,9 +93,9 @@ class Head:
     ventricle: Volume
     template: Volume
 
-    def volume(self, values: Volume, outside: float = 0) -> Volume:
-        """Return ``values``, ``(n,)``, laid out in the box."""
-        box = np.full(self.shape, outside, np.float32)
+    def volume(self, values: Volume) -> Volume:
+        """Return ``values``, ``(n,)``, laid out in the box; 0 elsewhere."""
+        box = np.zeros(self.shape, np.float32)
         box.reshape(-1)[self.index] = values
         return box
 

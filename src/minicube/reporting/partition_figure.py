@@ -27,17 +27,13 @@ _SIN: Final = 0.5
 Point = tuple[float, float]
 
 
-def draw_partition(
-    shape: Shape, minicube: Shape, context: int, *, scan: Shape = _SCAN, sequences: int = 4
-) -> str:
+def draw_partition(shape: Shape, minicube: Shape, context: int) -> str:
     """Draw a scan, the region cropped from it, its minicubes, and one of them with its context.
 
     Args:
         shape: Voxels of the cropped region along x, y, z; where larger than the scan, padded.
         minicube: Voxels of a part along x, y, z.
         context: Voxels a part is given beyond that along each axis, both sides together.
-        scan: Voxels of the scan along x, y, z.
-        sequences: Channels, named in the first caption.
 
     Returns:
         An SVG file's content.
@@ -50,11 +46,11 @@ def draw_partition(
         raise InputError(
             "A drawing of a partition holds at most 64 minicubes.", found=f"{len(parts)}"
         )
-    whole = Box((0, 0, 0), scan)
-    region = _centred(shape, scan)
+    whole = Box((0, 0, 0), _SCAN)
+    region = _centred(shape, _SCAN)
     panels = (
-        _panel("scan", scan, f"{sequences} sequences", _solid(whole)),
-        _panel("cropped", shape, _cropped(shape, scan), [*_wires(whole, "ghost"), *_solid(region)]),
+        _panel("scan", _SCAN, "4 sequences", _solid(whole)),
+        _panel("cropped", shape, _cropped(shape), [*_wires(whole, "ghost"), *_solid(region)]),
         _panel(f"{len(parts)} minicubes", minicube, "tile it without a gap", _exploded(parts)),
         _panel("with context", _size(parts[0].window), _given(parts[0], context), _windowed(parts)),
     )
@@ -97,11 +93,11 @@ def _panel(
     return _Panel(name, f"{times(size)} voxels", note, tuple(solids))
 
 
-def _cropped(shape: Shape, scan: Shape) -> str:
-    kept = math.prod(min(a, b) for a, b in zip(shape, scan, strict=True)) / math.prod(scan)
+def _cropped(shape: Shape) -> str:
+    kept = math.prod(min(a, b) for a, b in zip(shape, _SCAN, strict=True)) / math.prod(_SCAN)
     padded = [
         f"{a - b} padded along {axis}"
-        for a, b, axis in zip(shape, scan, "xyz", strict=True)
+        for a, b, axis in zip(shape, _SCAN, "xyz", strict=True)
         if a > b
     ]
     return ", ".join((f"{100 * (1 - kept):.0f} % of the scan left out", *padded))

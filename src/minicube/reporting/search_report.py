@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -142,13 +143,14 @@ def _history(found: _Results, scored: Sequence[_Trial]) -> Markup:
 def _slice(found: _Results, scored: Sequence[_Trial], key: str) -> Markup:
     """Dice over the values of one key, of the trials that had it."""
     searched = found.space.search[key]
+    choices = [_as_kept(choice) for choice in searched.choices or ()]
     names = tuple(_word(choice) for choice in searched.choices or ())
     low, high = searched.low or 0.0, searched.high or 1.0
     dots = []
     for trial in scored:
         if key in trial.values:
             value = trial.values[key]
-            at = float(names.index(_word(value))) if names else float(value)
+            at = float(choices.index(value) if choices else value)
             dots.append(_dot(found, trial, at))
     return dot_chart(
         sorted(dots, key=lambda dot: dot.strong),
@@ -253,6 +255,11 @@ def _flat(values: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[s
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", _word(value)
+
+
+def _as_kept(choice: JsonValue) -> JsonValue:
+    """A choice as a trial names it: lists and tables by their JSON."""
+    return json.dumps(choice) if isinstance(choice, list | dict) else choice
 
 
 def _word(value: JsonValue) -> str:

@@ -84,9 +84,9 @@ def text(at: tuple[float, float], words: str, look: str, anchor: str = "start") 
     )
 
 
-def text_width(words: str, size: float = SMALL) -> float:
-    """Roughly the width of words in a sans-serif face, never less than it."""
-    return len(words) * size * _CHARACTER
+def text_width(words: str) -> float:
+    """Roughly the width of small words in a sans-serif face, never less than it."""
+    return len(words) * SMALL * _CHARACTER
 
 
 def times(shape: Sequence[int]) -> str:

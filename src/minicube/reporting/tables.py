@@ -86,11 +86,11 @@ def ratio(value: float | None, digits: int = 3) -> str:
     return MISSING if value is None else f"{value:.{digits}f}"
 
 
-def signed(value: float | None, digits: int = 3) -> str:
+def signed(value: float | None) -> str:
     """Return a difference with its sign; a minus, not a hyphen."""
     if value is None:
         return MISSING
-    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
 def whole(value: float | None) -> str:

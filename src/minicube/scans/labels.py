@@ -190,7 +190,8 @@ class LabelMap:
             raise InputError(
                 f"These labels cannot be written as {target.value} without a loss.",
                 found="; ".join(lost),
-                hint="pass --lossy to accept this, or choose another scheme",
+                hint="choose another scheme, or convert them with a loss: "
+                f"`minicube data convert … --scheme {target.value} --lossy`",
             )
         table = np.zeros(256, np.uint8)
         for value, tissue in self.scheme.tissues.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import zipfile
+import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicube._errors import InputError
-from minicube.scans import NETWORK_SCHEME, LabelMap, LabelScheme, Tissue
+from minicube.scans import NETWORK_SCHEME, LabelMap, LabelScheme, Sequence, Tissue
 
 __all__ = [
     "ENHANCING",
@@ -36,6 +37,18 @@ FIELD: Final = (240, 240, 155)
 """Extent of the BraTS grid, mm (voxels of 1 mm)."""
 
 ENHANCING: Final = NETWORK_SCHEME.value_of(Tissue.ENHANCING)
+
+_UNREADABLE: Final = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+_NOT_VOXELS: Final = ("patient", "origin128")
 
 _PAD = 2  # voxels of background kept around a shape
 
@@ -134,15 +147,18 @@ def load_material(
     if shapes is not None:
         held = _read(shapes, {"labels": 4, "patient": 1})
         spacing = np.array(FIELD) / held["labels"].shape[1:]
-        for patient, labels in zip(held["patient"].tolist(), held["labels"], strict=True):
+        for patient, labels in zip(_names(held), held["labels"], strict=True):
             if _number(patient) not in refused:
                 maps.append(_shape(patient, _labels(labels, shapes), spacing))
     pieces: list[Patch] = []
     if patches is not None:
         held = _read(patches, {"image": 5, "seg": 4, "patient": 1, "origin128": 2})
+        one = (len(Sequence), *held["seg"].shape[1:])
+        if held["image"].shape[1:] != one or held["origin128"].shape[1:] != (3,):
+            raise _unfit(patches, held)
         spacing = np.array(FIELD) / 128
         for patient, image, labels, first in zip(
-            held["patient"].tolist(), held["image"], held["seg"], held["origin128"], strict=True
+            _names(held), held["image"], held["seg"], held["origin128"], strict=True
         ):
             if _number(patient) not in refused:
                 corner = _corner(first, labels.shape, spacing)
@@ -198,17 +214,30 @@ def _read(path: Path, wanted: Mapping[str, int]) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in wanted}
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise InputError(
             f"{path} cannot be used.",
             expected=f"an .npz with the arrays {', '.join(wanted)}",
             found=str(error),
         ) from error
+    whole = all(arrays[name].dtype.kind in "iu" for name in wanted if name not in _NOT_VOXELS)
     fits = all(arrays[name].ndim == axes for name, axes in wanted.items())
-    if not fits or len({len(array) for array in arrays.values()}) != 1:
-        found = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-        raise InputError(f"{path} cannot be used: its arrays do not fit together.", found=found)
+    if not whole or not fits or len({len(array) for array in arrays.values()}) != 1:
+        raise _unfit(path, arrays)
     return arrays
+
+
+def _unfit(path: Path, arrays: Mapping[str, NDArray[Any]]) -> InputError:
+    found = ", ".join(f"{name} {array.shape} {array.dtype}" for name, array in arrays.items())
+    return InputError(
+        f"{path} cannot be used: its arrays do not fit together.",
+        expected="images and labels in whole numbers, as many of the one as of the other",
+        found=found,
+    )
+
+
+def _names(held: Mapping[str, NDArray[Any]]) -> list[str]:
+    return [str(patient) for patient in held["patient"].tolist()]
 
 
 def _labels(labels: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:

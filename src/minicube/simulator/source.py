@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 
-from minicube._errors import InputError
+from minicube._files import checksum
 from minicube.simulator.generator import Simulation, simulate
 from minicube.simulator.material import Material, load_material
 from minicube.volumes import Origin, Prepared, prepare
@@ -48,9 +47,8 @@ class Source:
         }
 
     def begin(self) -> None:
-        """Take one core, and read the files before the first case is waited for."""
+        """Take one core. Files are read with the first case, so that what is wrong is told."""
         torch.set_num_threads(1)
-        _material(self.shapes, self.patches, self.leave_out)
 
     def __call__(self, number: int) -> Prepared:
         """Make a case; files are read once a process.
@@ -72,10 +70,4 @@ def _material(shapes: Path | None, patches: Path | None, leave_out: frozenset[st
 
 @lru_cache
 def _content(path: Path | None) -> str:
-    if path is None:
-        return "none"
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read.", found=error.strerror or str(error)) from error
+    return "none" if path is None else checksum(path)

@@ -36,8 +36,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from minicube._errors import InputError
-from minicube._files import read_json, replacing, write_json, write_text
-from minicube.engines import DESCRIPTION, WEIGHTS, ModelDescription, checksum, load_model
+from minicube._files import checksum, read_json, replacing, write_json, write_text
+from minicube.engines import DESCRIPTION, WEIGHTS, ModelDescription, load_model
 from minicube.scans import LabelScheme
 from minicube.training.config import TrainingConfig
 from minicube.volumes import Origin

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from minicube._errors import InputError
+from minicube._files import checksum
 from minicube.scans import CaseFiles, LabelScheme, VolumeInFile, scheme_of_reference
 
 __all__ = ["PREPARATION", "Origin", "origin_of", "unlike"]
@@ -41,7 +40,7 @@ def origin_of(files: CaseFiles, *, labels: LabelScheme | None, denoise: bool) ->
 
     def content(path: Path) -> str:
         if path not in seen:
-            seen[path] = _sha256(path)
+            seen[path] = checksum(path)
         return seen[path]
 
     described = {**PREPARATION, "denoise": "yes" if denoise else "no"}
@@ -60,11 +59,3 @@ def origin_of(files: CaseFiles, *, labels: LabelScheme | None, denoise: bool) ->
 def unlike(one: Origin, other: Origin) -> list[str]:
     """Names of what differs, in order of name; empty when nothing does."""
     return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read.", found=error.strerror or str(error)) from error

@@ -156,10 +156,21 @@ def prepare(case: Case, *, denoise: bool = False) -> Prepared:
         scales = pool.map(prepare_one, range(len(Sequence)), Sequence)
     labels = None
     if case.reference is not None:
-        reference = resample_labels(case.reference.to(NETWORK_SCHEME), shape)
+        reference = resample_labels(_known_to_networks(case.identity, case.reference), shape)
         labels = LabelMap(np.ascontiguousarray(reference.array[box.slices]), NETWORK_SCHEME)
     frame = Frame(case.shape, shape, box)
     return Prepared(case.identity, images, brain, labels, frame, tuple(scales))
+
+
+def _known_to_networks(identity: str, reference: LabelMap) -> LabelMap:
+    try:
+        return reference.to(NETWORK_SCHEME)
+    except InputError as error:
+        raise InputError(
+            f"The reference of {identity} has what networks do not tell apart.",
+            found=error.found,
+            hint="`minicube data convert … --scheme decathlon --lossy` drops it; learn from that",
+        ) from error
 
 
 def normalise(
