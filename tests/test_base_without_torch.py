@@ -78,7 +78,7 @@ def test_segment_and_plan_need_no_torch(tmp_path: Path) -> None:
     assert out.exists()
     planned = _cli("plan", "--memory", "1GB", "--json")
     assert planned.returncode == 0, planned.stderr
-    assert '"shipped"' in planned.stdout
+    assert '"default"' in planned.stdout
 
 
 @pytest.mark.parametrize(

@@ -171,15 +171,15 @@ def test_report_and_file_of_a_segmentation_agree_on_the_scheme(tmp_path: Path) -
 
 
 def test_a_plan_is_made_before_anything_runs() -> None:
-    words = ("plan", "--network", "segnet", "--network", "shipped", "--shape", "160", "192", "144")
+    words = ("plan", "--network", "segnet", "--network", "default", "--shape", "160", "192", "144")
     done = _run(*words, "--memory", "8GB", "--memory", "250MB", "--json")
     assert done.returncode == 0, done.stderr
     plans = {(row["network"], row["memory"]): row for row in json.loads(done.stdout)["plans"]}
     assert len(plans) == 4
-    roomy = plans["shipped", "8GB"]
+    roomy = plans["default", "8GB"]
     assert roomy["overhead"] == 1
     assert 2**29 < roomy["predicted_bytes"] < 8 * 2**30
-    tight = plans["shipped", "250MB"]
+    tight = plans["default", "250MB"]
     assert tight["cut"] is None
     assert "at least" in tight["least"]
 

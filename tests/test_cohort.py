@@ -188,16 +188,69 @@ def test_places_that_cannot_be_are_refused_before_anything_is_computed(tmp_path:
     folder.mkdir()
     for places in (
         Places(out, uncertainty=out),
-        Places(out, report=tmp_path / "more" / ".." / "seg.nii.gz"),
+        Places(out, uncertainty=tmp_path / "more" / ".." / "seg.nii.gz"),
     ):
         with pytest.raises(InputError, match="Two results"):
             targets_of(cases, places)
     (folder / "page.html").mkdir()
     with pytest.raises(InputError, match="is a folder"):
         targets_of(cases, Places(out, report=folder / "page.html"))
+    (tmp_path / "text").touch()
+    for places in (
+        Places(out, probabilities=tmp_path / "text"),
+        Places(out, report=tmp_path / "text" / "page.html"),
+        Places(out, json=tmp_path / "text" / "seg.json"),
+    ):
+        with pytest.raises(InputError, match=r"one file|cannot be written"):
+            targets_of(cases, places)
+    for places in (
+        Places(tmp_path / "seg.mha"),
+        Places(out, report=tmp_path / "page.txt"),
+        Places(out, uncertainty=tmp_path / "doubt.nrrd"),
+    ):
+        with pytest.raises(InputError, match="neither a folder nor a file") as refused:
+            targets_of(cases, places)
+        assert "ends in" in refused.value.expected
+    for places in (
+        Places(folder, report=tmp_path / "all.html"),
+        Places(folder, uncertainty=tmp_path / "all.nii.gz"),
+        Places(tmp_path / "all.nii"),
+    ):
+        with pytest.raises(InputError, match="2 cases were found"):
+            targets_of([*cases, *cases], places)
+    with pytest.raises(InputError, match="Two results"):
+        targets_of(cases, Places(out, json=tmp_path / "seg.json"))
+    with pytest.raises(InputError, match="is a file of the case"):
+        targets_of(cases, Places(out, json=cases[0].paths[0]))
     (one,) = targets_of(cases, Places(out, folder, None, folder))
     assert (one.out, one.places.report) == (out, folder / "small-000.html")
     assert one.places.uncertainty == folder / "small-000_uncertainty.nii.gz"
+
+
+def test_one_file_is_not_two_sequences(
+    cohort: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scan = str(cohort / BAD / f"{BAD}-t1c.nii.gz")
+    words = ["--t1ce", scan, "--flair", scan, "-o", str(tmp_path / "seg.nii.gz")]
+    with pytest.raises(SystemExit) as ended:
+        main(["segment", *words, "--model", str(model)])
+    assert ended.value.code == 2
+    assert "T1 with contrast and as FLAIR" in " ".join(capsys.readouterr().err.split())
+
+
+def test_json_of_scores_replaces_nothing_that_they_are_of(
+    cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = tmp_path / "seg.nii.gz"
+    shutil.copy(cohort / BAD / f"{BAD}-seg.nii.gz", labels)
+    beside = tmp_path / "seg.json"
+    beside.write_text('{"label_scheme": "brats2023"}')
+    words = ["--prediction", str(labels), "--reference", str(labels), "--json", str(beside)]
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", *words])
+    assert ended.value.code == 2
+    assert "says what is evaluated" in capsys.readouterr().err
+    assert "label_scheme" in beside.read_text()
 
 
 def test_one_case_says_what_it_was_made_from_and_no_clobber_guards_that(

@@ -11,20 +11,22 @@ import pytest
 from numpy.typing import NDArray
 
 from minicube.engines import load_model
-from minicube.inference import Segmenter
+from minicube.inference import PostProcessing, Refinements, Segmenter
 from minicube.inference.quality import (
     already_normalised,
     clipped,
     coarse,
     cut_off,
     fluid_at_the_surface,
+    not_covered,
     odd_orientation,
     quality_warnings,
+    same_images,
     skull_left,
     unusual_size,
 )
 from minicube.phantom import PhantomSpec, make_phantom
-from minicube.scans import Case, Sequence, load_case, read_volume
+from minicube.scans import Case, Region, Sequence, load_case, read_volume
 from minicube.scans._brain import brain_mask
 from minicube.volumes import Prepared, Scale, prepare
 from small_cases import small_case
@@ -139,6 +141,38 @@ def test_intensities_that_were_normalised_before(ready: Prepared) -> None:
     found = already_normalised(T2F, image, brain, Scale(0.0, 1.0))
     assert found is not None
     assert found.startswith("FLAIR was normalised before")
+
+
+def test_a_sequence_of_which_a_part_is_not_there(ready: Prepared) -> None:
+    brain, image = ready.brain, _image(ready, T2F).copy()
+    scale = ready.scales[3]
+    assert not_covered(T2F, image, brain, scale) is None
+    low = int(np.flatnonzero(brain.any((0, 1)))[0])
+    image[:, :, : low + 50] = np.float32(-scale.mean / scale.deviation) - np.float32(1e-6)
+    assert "FLAIR does not show" in (not_covered(T2F, image, brain, scale) or "")
+    assert already_normalised(T2F, image, brain, scale) is None
+
+
+def test_one_image_as_two_sequences(ready: Prepared) -> None:
+    images = {s: _image(ready, s) for s in Sequence}
+    assert same_images(images) is None
+    found = same_images(images | {T2F: images[T1C].copy()})
+    assert found is not None
+    assert found.startswith("T1 with contrast and FLAIR are the same")
+
+
+def test_little_enhancing_tumour_that_is_not_believed_is_told(tmp_path: Path) -> None:
+    model = load_model(write_small_model(tmp_path / "run", 5))
+    case = small_case(3)
+    found = Segmenter(model).segment(case).labels.region(Region.ET)
+    ml = np.count_nonzero(found) * case.geometry.voxel_ml
+    assert ml > 0
+    for least, told in ((1.01 * ml, True), (0.99 * ml, False)):
+        ruled = Refinements(post=PostProcessing(least_enhancing_ml=least))
+        result = Segmenter(model, refinements=ruled).segment(case)
+        assert any("is not believed" in warning for warning in result.case.warnings) == told
+        assert result.labels.region(Region.ET).any() != told
+        assert f"less than {least:g} ml" in result.provenance["post-processing"]
 
 
 def test_intensities_that_were_clipped(ready: Prepared) -> None:

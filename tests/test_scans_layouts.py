@@ -297,6 +297,26 @@ def test_names_alone_are_enough_to_know_the_scheme(
     assert find_cases(tmp_path)[0].scheme is scheme
 
 
+@pytest.mark.parametrize("layout", [Layout.DECATHLON, Layout.NNUNET])
+def test_a_case_of_another_scheme_leaves_nothing(tmp_path: Path, layout: Layout) -> None:
+    write_case(small_case(1, (20, 22, 18)), tmp_path, layout, LabelScheme.BRATS2023)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match="another scheme"):
+        write_case(small_case(2, (20, 22, 18)), tmp_path, layout, LabelScheme.DECATHLON)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("content", ["hello", "labels"])
+def test_a_file_that_is_no_case_is_not_taken_for_one(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "scan.nii.gz"
+    if content == "labels":
+        nib.Nifti1Image(np.zeros((8, 8, 8), np.uint8), np.eye(4)).to_filename(path)
+    else:
+        path.write_text(content)
+    with pytest.raises(InputError, match=r"scan.nii.gz"):
+        find_cases(path)
+
+
 def test_descriptions_count_what_lies_there(tmp_path: Path) -> None:
     case = small_case(1, (20, 22, 18))
     write_case(case, tmp_path, Layout.DECATHLON, LabelScheme.DECATHLON)

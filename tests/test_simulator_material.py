@@ -105,3 +105,12 @@ def test_what_is_wrong_with_a_file_is_said_from_another_process(tmp_path: Path) 
         pytest.raises(InputError, match="cannot be used"),
     ):
         stream.at(0)
+
+
+def test_a_table_of_a_heading_alone_leaves_nobody_out(tmp_path: Path) -> None:
+    table = tmp_path / "MANIFEST.tsv"
+    table.write_text("case\tpatient\n")
+    with pytest.raises(InputError, match="which patients to leave out"):
+        patients_of(table)
+    with pytest.raises(InputError, match="which patients to leave out"):
+        patients_of(tmp_path / "nowhere.tsv")

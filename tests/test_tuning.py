@@ -293,6 +293,20 @@ def test_tables_are_choices_too(undisturbed: Path, tmp_path: Path) -> None:
     assert "tversky" in search_report(changed)
 
 
+def test_a_search_that_did_not_begin_keeps_no_space(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "text").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        search(data, tmp_path / "text")
+    with pytest.raises(InputError):
+        search(tmp_path / "nowhere", tmp_path / "out")
+    with pytest.raises(InputError, match="does not exist"):
+        search(data, tmp_path / "out", held_out=tmp_path / "nowhere")
+    assert not (tmp_path / "out" / "prepared").exists()
+    with pytest.raises(InputError, match="enough to learn from") as refused:
+        search(write_small_dataset(tmp_path / "one", 1), tmp_path / "out", space=space(seed=4))
+    assert "space" not in str(refused.value)
+
+
 def test_another_space_or_other_cases_do_not_join(
     data: Path, undisturbed: Path, tmp_path: Path
 ) -> None:

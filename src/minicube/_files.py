@@ -20,6 +20,7 @@ __all__ = [
     "checksum",
     "filling",
     "locked",
+    "make_folder",
     "read_json",
     "read_toml",
     "replacing",
@@ -172,6 +173,18 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a readable TOML file.", found=str(error)) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are missing.
+
+    Raises:
+        InputError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
 
 
 def checksum(path: Path) -> str:

@@ -59,16 +59,17 @@ class Request:
     overwrite: bool
     prepare: PrepareName = "auto"
 
-    @property
-    def options(self) -> dict[str, str]:
-        """All that changes what is written, beside models and scans."""
+    def options(self, models: Sequence[Model]) -> dict[str, str]:
+        """All that changes what is written, beside models and scans; models say some of it."""
+        from minicube.inference import least_enhancing_of
+
         chosen = {
             "labels": self.scheme.value,
             "precision": self.limits.precision.value,
             "engine": self.limits.engine.value,
             "mirror": self.refinements.mirror,
             "prepare": self.prepare,
-            **asdict(self.refinements.post),
+            **asdict(self.refinements.post.or_else(least_enhancing_of(models))),
         }
         return {name: str(value) for name, value in chosen.items()}
 
@@ -87,7 +88,7 @@ class Request:
         """A name for all but the scans that what is written depends on."""
         from minicube.inference import settings_of
 
-        known = settings_of(models, self.options)
+        known = settings_of(models, self.options(models))
         return sha256(repr(sorted(known.items())).encode()).hexdigest()[:32]
 
 
@@ -124,7 +125,7 @@ def loaded(target: Target, request: Request, models: Sequence[Model], *, frugal:
     from minicube.inference import origin_of_segmentation
 
     # Before it is read: a change in between is noticed later.
-    origin = origin_of_segmentation(target.case, models, request.options)
+    origin = origin_of_segmentation(target.case, models, request.options(models))
     case, prepared = read(target.case, request.prepare, frugal=frugal)
     return Loaded(case, prepared, origin)
 
@@ -171,7 +172,8 @@ class Work:
         """The row of a case that needs not be segmented again."""
         from minicube.inference import made_before, origin_of_segmentation
 
-        origin = partial(origin_of_segmentation, target.case, self._models, self._request.options)
+        options = self._request.options(self._models)
+        origin = partial(origin_of_segmentation, target.case, self._models, options)
         made = made_before(target.out, target.outputs, origin)
         return None if made is None else self._row(target, made) | {"made_before": True}
 

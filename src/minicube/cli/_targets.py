@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from minicube._errors import InputError
 
@@ -22,6 +24,15 @@ __all__ = [
 ]
 
 
+_PAGES: Final = (".html", ".htm")
+_MAPS: Final = (".nii", ".gz")
+_FILES: Final = (
+    *(".nii", ".gz", ".mha", ".mhd", ".nrrd", ".nhdr", ".mgz", ".mgh", ".img", ".hdr", ".dcm"),
+    *(".html", ".htm", ".json", ".csv", ".tsv", ".txt", ".pdf", ".png", ".jpg", ".zip", ".tar"),
+)
+"""What nobody calls a folder."""
+
+
 @dataclass(frozen=True)
 class Places:
     """Where the results of one case or of several go.
@@ -31,17 +42,19 @@ class Places:
         report: HTML page, or folder of them, if any.
         probabilities: Folder of probability maps, if any.
         uncertainty: Map of uncertainty, or folder of them, if any.
+        json: One file for all cases, if any.
     """
 
     out: Path
     report: Path | None = None
     probabilities: Path | None = None
     uncertainty: Path | None = None
+    json: Path | None = None
 
     @property
     def absolute(self) -> Places:
         """The same for a process in another folder."""
-        rest = (self.report, self.probabilities, self.uncertainty)
+        rest = (self.report, self.probabilities, self.uncertainty, self.json)
         return Places(
             self.out.absolute(), *(None if path is None else path.absolute() for path in rest)
         )
@@ -80,14 +93,15 @@ class Target:
         """Every file that is written."""
         from minicube.scans.nifti import sidecar_of
 
-        return [*self.outputs, sidecar_of(self.places.out)]
+        more = [] if self.places.json is None else [self.places.json]
+        return [*self.outputs, sidecar_of(self.places.out), *more]
 
 
 def cases_of(source: Path | None, named: dict[str, Path]) -> list[CaseFiles]:
     """The cases in a folder, or the one that single files make, by sequence.
 
     Raises:
-        InputError: Neither or both were given, or nothing is recognised.
+        InputError: Neither or both were given, one file twice, or nothing is recognised.
     """
     from minicube.scans import CaseFiles, Sequence, find_cases
 
@@ -103,6 +117,12 @@ def cases_of(source: Path | None, named: dict[str, Path]) -> list[CaseFiles]:
             "What to segment is missing.",
             hint="give a case folder, or --t1 --t1ce --t2 --flair",
         )
+    for (one, path), (other, same) in combinations(named.items(), 2):
+        if path.exists() and same.exists() and path.samefile(same):
+            raise InputError(
+                f"{path} was given as {Sequence(one).label} and as {Sequence(other).label}.",
+                hint="give each sequence its own file, and leave out what is missing",
+            )
     return [CaseFiles.of_files({Sequence(name): path for name, path in named.items()})]
 
 
@@ -125,15 +145,19 @@ def targets_of(cases: Sequence[CaseFiles], places: Places) -> list[Target]:
 
 def _targets(cases: Sequence[CaseFiles], places: Places) -> list[Target]:
     out, report, uncertainty = places.out, places.report, places.uncertainty
-    one_file = len(cases) == 1 and out.name.endswith((".nii", ".nii.gz"))
-    if not one_file and (out.is_file() or out.suffix in (".nii", ".gz")):
-        raise InputError(
-            f"{len(cases)} cases were found, but {out} is one file.",
-            hint="give -o a folder",
-        )
+    one = len(cases) == 1
+    one_file = one and out.name.endswith((".nii", ".nii.gz"))
+    for given, endings in (
+        (None if one_file else out, ".nii or .nii.gz"),
+        (None if one and _ends(report, _PAGES) else report, ".html"),
+        (None if one and _ends(uncertainty, _MAPS) else uncertainty, ".nii or .nii.gz"),
+        (places.probabilities, None),
+    ):
+        if given is not None and _is_a_file(given):
+            _refuse_file(given, len(cases), endings)
 
     def inside(given: Path | None, name: str) -> Path | None:
-        if given is None or (len(cases) == 1 and given.suffix in (".html", ".htm", ".nii", ".gz")):
+        if given is None or (one and _ends(given, (*_PAGES, *_MAPS))):
             return given
         return given / name
 
@@ -145,17 +169,38 @@ def _targets(cases: Sequence[CaseFiles], places: Places) -> list[Target]:
                 inside(report, f"{case.identity}.html"),
                 places.probabilities,
                 inside(uncertainty, f"{case.identity}_uncertainty.nii.gz"),
+                places.json,
             ),
         )
         for case in cases
     ]
 
 
+def _ends(path: Path | None, endings: tuple[str, ...]) -> bool:
+    return path is not None and path.suffix in endings
+
+
+def _is_a_file(path: Path) -> bool:
+    """Whether this is no folder, or would not be meant for one."""
+    return path.is_file() or (path.suffix.lower() in _FILES and not path.is_dir())
+
+
+def _refuse_file(given: Path, cases: int, endings: str | None) -> None:
+    if cases > 1 or endings is None:
+        what = f"{cases} cases were found" if cases > 1 else "There are several maps"
+        raise InputError(f"{what}, but {given} is one file.", hint="name a folder")
+    raise InputError(
+        f"{given} is neither a folder nor a file that can be written there.",
+        expected=f"a name that ends in {endings}, or a folder",
+    )
+
+
 def refuse_impossible(target: Target) -> None:
     """Refuse what would be found out only when everything was computed.
 
     Raises:
-        InputError: Two results were to go into one file, or one where a folder is.
+        InputError: Two results were to go into one file, one where a folder is, or one where
+            nothing can be written.
     """
     paths = [path.resolve() for path in target.files]
     if len({*paths}) < len(paths):
@@ -170,11 +215,18 @@ def refuse_impossible(target: Target) -> None:
                 f"{path} is a folder, and a file was to be written there.",
                 hint="choose another output",
             )
+        home = next(folder for folder in path.parents if folder.exists())
+        if not home.is_dir() or not os.access(home, os.W_OK | os.X_OK):
+            raise InputError(
+                f"{path} cannot be written.",
+                found=f"{home} is " + ("not yours to write to" if home.is_dir() else "a file"),
+                hint="choose another output",
+            )
 
 
 def _refuse_own_files(target: Target) -> None:
     """Refuse to replace a scan, or labels of an expert that bear the name of those to write."""
-    there = [path for path in target.outputs if path.is_file()]
+    there = [path for path in target.files if path.is_file()]
     for own in target.case.paths if there else ():
         replaced = own.is_file() and any(own.samefile(path) for path in there)
         if replaced and not (own == target.case.reference and _segmented(own)):

@@ -50,7 +50,7 @@ def list_series(
 @app.command("write")
 def write(
     source: Annotated[Path, typer.Argument(metavar="CASE", help="A case folder or a 4-D file.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the study.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the study, new or empty.")],
 ) -> None:
     """Write a case as a DICOM study, for a demonstration.
 
@@ -61,9 +61,12 @@ def write(
     from minicube.scans import load_case, require_dicom
 
     require_dicom()
+    from minicube._files import filling
     from minicube.dicom import write_study
 
-    written = write_study(load_case(source, with_reference=False), out)
+    case = load_case(source, with_reference=False)
+    with filling(out) as folder:  # images of another study beside it would be taken for its own
+        written = write_study(case, folder)
     results().print(f"{len(written)} images in {out}")
 
 

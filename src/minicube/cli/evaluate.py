@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from minicube._errors import InputError
 from minicube.cli._shared import JsonOption, SchemeName, emit_json, results, scheme_called
 
 __all__ = ["evaluate"]
@@ -36,6 +37,12 @@ def evaluate(
     """
     from dataclasses import replace
 
+    from minicube.scans.nifti import sidecar_of
+
+    if json not in (None, "-") and Path(json).is_file():
+        given = (prediction, reference, sidecar_of(prediction), sidecar_of(reference))
+        if any(path.is_file() and path.samefile(json) for path in given):
+            raise InputError(f"{json} says what is evaluated.", hint="give --json another file")
     from minicube.evaluation import BRATS2023_LESIONS, BRATS_SURFACES, evaluate_files
 
     result = evaluate_files(

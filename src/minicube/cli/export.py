@@ -57,10 +57,11 @@ def export(
     require("Exporting", "train,export", "torch", "onnx", "onnxscript")
     from minicube.engines import Numbers, load_model
     from minicube.export import ExportRequest, export_model
+    from minicube.inference import model_place
     from minicube.scans import find_cases
 
     request = ExportRequest(
-        model=load_model(run),
+        model=load_model(model_place(run)),
         out=out,
         numbers=Numbers.FP16 if half else Numbers.INT8 if int8 else Numbers.FP32,
         cases=[] if cases is None else find_cases(cases),

@@ -18,13 +18,12 @@ __all__ = ["BRAIN", "plan"]
 
 _BUDGETS = ("512MB", "1GB", "2GB", "3GB", "6GB", "12GB")
 BRAIN = (160, 192, 144)  # an adult's brain box at 1 mm
-_SHIPPED = "shipped"
 
 
 def plan(
     network: Annotated[
         list[str] | None,
-        typer.Option(help="A preset's network, or 'shipped'; may be given several times."),
+        typer.Option(help="A model inside, default or tiny, or a preset; again for more."),
     ] = None,
     memory: Annotated[
         list[str] | None, typer.Option(help="A budget, such as 1GB; may be given several times.")
@@ -38,7 +37,7 @@ def plan(
 
     Times are rough, from a measurement of this machine made once.
 
-    Example: minicube plan --network shipped --memory 1GB --shape 160 192 144
+    Example: minicube plan --network default --memory 1GB --shape 160 192 144
     """
     from minicube.planning import parse_memory
 
@@ -59,18 +58,18 @@ def plan(
 def _networks(
     names: list[str] | None, told: Callable[[int, int], None]
 ) -> dict[str, tuple[Needs, Calibration]]:
-    """Networks, and what runs them takes: the shipped model's engine, torch for the others."""
+    """Networks, and what runs them takes: the engine of models inside, torch for the others."""
     from importlib.util import find_spec
 
     from minicube.engines.calibration import calibrated
-    from minicube.inference import Needs, shipped_model
+    from minicube.inference import Needs, shipped_model, shipped_names
 
-    found = {}
-    if names is None or _SHIPPED in names:
-        model = shipped_model()
+    found, inside = {}, shipped_names()
+    for name in inside if names is None else set(inside) & set(names):
+        model = shipped_model(name)
         takes = calibrated(model, measuring=told)
-        found[_SHIPPED] = (Needs(model.cost, model.description.cut, 4), takes)
-    others = [name for name in names or () if name != _SHIPPED]
+        found[name] = (Needs(model.cost, model.description.cut, 4), takes)
+    others = [name for name in names or () if name not in inside]
     if find_spec("torch") is None:
         if others:
             raise MissingExtra("Planning for networks that are not trained yet", "train")
@@ -82,7 +81,7 @@ def _networks(
     unknown = [name for name in others if name not in preset_names()]
     if unknown:
         raise InputError(
-            f"There is no network {unknown[0]}.", expected=f"one of {_SHIPPED}, {', '.join(known)}"
+            f"There is no network {unknown[0]}.", expected=f"one of {', '.join([*inside, *known])}"
         )
     for name in known if names is None else others:
         config = TrainingConfig.read(name)

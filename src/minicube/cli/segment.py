@@ -42,7 +42,10 @@ OutOption = Annotated[
 ]
 ModelOption = Annotated[
     list[Path] | None,
-    typer.Option(help="A run or an exported file; several: their mean. By default the one inside."),
+    typer.Option(
+        help="A run, an exported file, or tiny, which is inside; several: their mean. By default "
+        "default, which is inside too."
+    ),
 ]
 ReportOption = Annotated[
     Path | None, typer.Option(help="HTML report to write; a folder for several cases.")
@@ -164,12 +167,13 @@ def segment(
     )
     files = {"t1n": t1, "t1c": t1ce, "t2w": t2, "t2f": flair}
     named = {name: path for name, path in files.items() if path is not None}
-    places = Places(out, report, probabilities, uncertainty)
+    file = None if json in (None, "-") else Path(json)
+    places = Places(out, report, probabilities, uncertainty, file)
     rows = _segmented(request, source, named, places, cluster)
-    if json is not None:
-        emit_json(rows[0] if len(rows) == 1 else rows, json)
     if json != "-":
         _tell(rows)
+    if json is not None:
+        emit_json(rows[0] if len(rows) == 1 else rows, json)
     if any("error" in row for row in rows):
         raise typer.Exit(SOME_FAILED)
 

@@ -52,7 +52,10 @@ def serve(
         memory=memory,
         keep_days=keep_days,
     )
-    shown = f"[{host}]" if ":" in host else host
-    console().print(f"minicube: http://{shown}:{port} – stop with Ctrl+C", markup=False)
-    console().print("Research use only – not a medical device.")
-    run(settings)
+
+    def ready() -> None:
+        shown = f"[{host}]" if ":" in host else host
+        console().print(f"minicube: http://{shown}:{port} – stop with Ctrl+C", markup=False)
+        console().print("Research use only – not a medical device.")
+
+    run(settings, ready)

@@ -19,7 +19,7 @@ from minicube.inference.resume import (
     origin_of_segmentation,
     settings_of,
 )
-from minicube.inference.segment import Limits, Refinements, Segmenter, segment
+from minicube.inference.segment import Limits, Refinements, Segmenter, least_enhancing_of, segment
 from minicube.inference.segmentation import DEFAULT_SCHEME, Segmentation, probability_files
 from minicube.inference.shipped import model_place, shipped_model, shipped_names
 
@@ -38,6 +38,7 @@ __all__ = [
     "Segmenter",
     "Stages",
     "keep_made",
+    "least_enhancing_of",
     "made_before",
     "model_place",
     "one_by_one",

@@ -55,6 +55,19 @@ class PostProcessing:
             return self
         return replace(self, least_enhancing_ml=least_enhancing_ml)
 
+    def in_words(self) -> str:
+        """For a report."""
+        steps = [
+            (self.largest, "the largest component kept"),
+            (self.drop_below_ml, f"components below {self.drop_below_ml:g} ml dropped"),
+            (self.fill_holes, "holes filled"),
+            (
+                self.least_enhancing_ml,
+                f"less than {self.least_enhancing_ml:g} ml of enhancing tumour counted as core",
+            ),
+        ]
+        return ", ".join(words for asked, words in steps if asked) or "none"
+
 
 def postprocess(labels: LabelMap, voxel_ml: float, how: PostProcessing) -> LabelMap:
     """Do the steps that are asked for.

@@ -7,6 +7,8 @@ been prepared as BraTS does.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import combinations
 from typing import Final
 
 import numpy as np
@@ -21,8 +23,10 @@ __all__ = [
     "coarse",
     "cut_off",
     "fluid_at_the_surface",
+    "not_covered",
     "odd_orientation",
     "quality_warnings",
+    "same_images",
     "skull_left",
     "unusual_size",
 ]
@@ -39,6 +43,8 @@ _BRIGHTER_BY: Final = 0.5  # standard deviations; at most 0.35, and 0.7 in a cli
 _FLUID_ML: Final = 8.0  # at most 5.5 where a tenth of it was near the surface
 _FLUID_NEAR_SURFACE: Final = 0.1
 _BELOW_ZERO: Final = 0.05  # at most 0.009, from interpolation
+_ROUNDING: Final = np.float32(1e-3)  # a z-score of what was 0 is not exactly that of 0
+_NOT_COVERED: Final = 0.1  # at most 0.033
 _AT_THE_MAXIMUM: Final = 5e-4  # below 1e-5
 
 # How thick the brain is from left to right, seen from the side and divided into 8 x 8 fields, thin
@@ -81,7 +87,9 @@ def quality_warnings(case: Case, prepared: Prepared) -> tuple[str, ...]:
     for (sequence, image), scale in zip(images.items(), prepared.scales, strict=True):
         if sequence in prepared.present:
             found.append(already_normalised(sequence, image, brain, scale))
+            found.append(not_covered(sequence, image, brain, scale))
             found.append(clipped(sequence, image, brain))
+    found.append(same_images({s: images[s] for s in prepared.present}))
     return tuple(warning for warning in found if warning is not None)
 
 
@@ -239,7 +247,7 @@ def already_normalised(
         brain: ``(x, y, z)``.
         scale: That they were made with.
     """
-    below = np.count_nonzero((image < -scale.mean / scale.deviation) & brain)
+    below = np.count_nonzero((image < _zero(scale) - _ROUNDING) & brain)
     share = below / np.count_nonzero(brain)
     if share < _BELOW_ZERO:
         return None
@@ -247,6 +255,41 @@ def already_normalised(
         f"{sequence.label} was normalised before ({share:.0%} of the brain is below 0): a shift "
         "and a scale change nothing here, an equalised histogram would"
     )
+
+
+def not_covered(
+    sequence: Sequence, image: NDArray[np.float32], brain: NDArray[np.bool_], scale: Scale
+) -> str | None:
+    """Warn of a brain that a sequence shows a part of only: the rest of it is 0.
+
+    Args:
+        sequence: For the sentence.
+        image: z-scores ``(x, y, z)``.
+        brain: ``(x, y, z)``, where any sequence shows it.
+        scale: That they were made with.
+    """
+    missing = np.count_nonzero((np.abs(image - _zero(scale)) < _ROUNDING) & brain)
+    share = missing / np.count_nonzero(brain)
+    if share < _NOT_COVERED:
+        return None
+    return f"{sequence.label} does not show {share:.0%} of the brain: what lies there may be missed"
+
+
+def same_images(images: Mapping[Sequence, NDArray[np.float32]]) -> str | None:
+    """Warn of one image that was given as several sequences.
+
+    Args:
+        images: z-scores ``(x, y, z)`` of those that are there.
+    """
+    for one, other in combinations(images, 2):
+        if np.array_equal(images[one], images[other]):
+            return f"{one.label} and {other.label} are the same image: one of them is another's"
+    return None
+
+
+def _zero(scale: Scale) -> np.float32:
+    """The z-score of an intensity of 0."""
+    return np.float32(-scale.mean / scale.deviation)
 
 
 def clipped(sequence: Sequence, image: NDArray[np.float32], brain: NDArray[np.bool_]) -> str | None:

@@ -37,13 +37,14 @@ from minicube.inference.quality import quality_warnings
 from minicube.inference.segmentation import Segmentation
 from minicube.inference.shipped import model_place, shipped_model
 from minicube.planning import in_words
-from minicube.scans import Case, LabelMap, undeterminable, without_enhancement
+from minicube.scans import Case, LabelMap, Region, undeterminable, without_enhancement
 from minicube.volumes import Prepared, Shape, prepare, restore
 
 __all__ = [
     "Limits",
     "Refinements",
     "Segmenter",
+    "least_enhancing_of",
     "segment",
 ]
 
@@ -143,11 +144,12 @@ class Segmenter:
         labels = restore(found, prepared.frame)
         if undeterminable(case.images):
             labels = without_enhancement(labels)
-        least = max(model.description.least_enhancing_ml for model in self.models)
-        how = self._refine.post.or_else(least)
-        labels = postprocess(labels, case.geometry.voxel_ml, how)
+        how = self._refine.post.or_else(least_enhancing_of(self.models))
+        tidy = postprocess(labels, case.geometry.voxel_ml, how)
+        if told := _disbelieved(labels, tidy, case.geometry.voxel_ml, how):
+            case = replace(case, warnings=(*case.warnings, told))
         seconds = time.perf_counter() - began
-        return Segmentation(case, labels, self.models, seconds, plan, probabilities)
+        return Segmentation(case, tidy, self.models, seconds, plan, probabilities, how)
 
     def foresee(self, shape: Shape) -> MemoryPlan | None:
         """How a case would be kept within the memory, before there is one; None without a limit.
@@ -273,6 +275,25 @@ class _Member:
     @property
     def needs(self) -> Needs:
         return Needs(self.engine.cost, self.description.cut, self.engine.feature_bytes)
+
+
+def least_enhancing_of(models: Sequence[Model]) -> float:
+    """Millilitres of enhancing tumour from which on it is believed: the most that a model says."""
+    return max(model.description.least_enhancing_ml for model in models)
+
+
+def _disbelieved(
+    found: LabelMap, tidy: LabelMap, voxel_ml: float, how: PostProcessing
+) -> str | None:
+    """Say that a little enhancing tumour was found and is not shown as that."""
+    ml = float(np.count_nonzero(found.region(Region.ET)) * voxel_ml)
+    least = how.least_enhancing_ml or 0.0
+    if not 0 < ml < least or tidy.region(Region.ET).any():
+        return None
+    return (
+        f"{ml:.2f} ml of enhancing tumour was found and is not shown as that: less than {least:g} "
+        "ml is not believed, unless --least-enhancing 0 says so"
+    )
 
 
 def segment(case: Case, model: Path | str | None = None) -> Segmentation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from minicube._version import __version__
 from minicube.engines import Model
 from minicube.inference.averaging import Probabilities
 from minicube.inference.memory import MemoryPlan
+from minicube.inference.postprocess import PostProcessing
 from minicube.scans import (
     Case,
     LabelMap,
@@ -42,6 +43,7 @@ class Segmentation:
         seconds: Time it took, preparation included, reading and writing not.
         plan: How it was kept within a memory budget, where there was one.
         probabilities: Before post-processing, where they were asked for.
+        post: What was tidied up after the network.
     """
 
     case: Case
@@ -50,6 +52,7 @@ class Segmentation:
     seconds: float
     plan: MemoryPlan | None = None
     probabilities: Probabilities | None = None
+    post: PostProcessing = field(default_factory=PostProcessing)
 
     @property
     def undeterminable(self) -> tuple[Region, ...]:
@@ -161,6 +164,7 @@ class Segmentation:
             "model": " + ".join(f"{d.name} ({d.network}, {d.steps} steps)" for d in described),
             "trained on": " + ".join(dict.fromkeys(d.trained_on for d in described)),
             "checksum of the weights": " ".join(d.sha256[:16] for d in described),
+            "post-processing": self.post.in_words(),
             "time": f"{self.seconds:.1f} s",
         }
 

@@ -161,11 +161,11 @@ class RecipeRun:
         only = self.request.only
         if not only:
             return [*self.trainings.values()]
+        folds = {str(fold): fold for fold in range(self.request.recipe.folds)}
+        known = trainings(self.request.recipe, folds)  # names alone, before cases are prepared
         for word in only:
-            if not any(name.startswith(word) for name in self.trainings):
-                raise InputError(
-                    f"The recipe has no training {word!r}.", expected=", ".join(self.trainings)
-                )
+            if not any(name.startswith(word) for name in known):
+                raise InputError(f"The recipe has no training {word!r}.", expected=", ".join(known))
         names = {name for name in self.trainings if name.startswith(only)}
         for name in [*names]:
             while name := self.trainings[name].start:

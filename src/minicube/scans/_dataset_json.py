@@ -14,7 +14,7 @@ from minicube.scans._named_files import nifti_files
 from minicube.scans._names import scheme_named, sequence_named
 from minicube.scans.case import Sequence
 from minicube.scans.labels import LabelScheme
-from minicube.scans.nifti import stem_of
+from minicube.scans.nifti import check_volumes, read_header, stem_of
 
 __all__ = ["DECATHLON_ORDER", "find_described_cases", "find_single_file", "scheme_described"]
 
@@ -52,6 +52,9 @@ def find_single_file(path: Path) -> CaseFiles:
 
     Its channels are those of the ``dataset.json`` in its folder or the one above; without
     one they are taken to be in the Decathlon's order, and a remark says so.
+
+    Raises:
+        InputError: The file cannot be read, or holds another number of volumes.
     """
     remarks: tuple[str, ...] = ()
     for folder in (path.parent.parent, path.parent):
@@ -66,6 +69,7 @@ def find_single_file(path: Path) -> CaseFiles:
             f"{path.name} comes without a dataset.json; its volumes are taken to be "
             "FLAIR, T1, T1 with contrast, T2, in this order",
         )
+    check_volumes(path, read_header(path), len(channels))
     ((identity, layout, sequences),) = _decathlon([path], channels)
     labels = _IMAGES.get(path.parent.name)
     reference = None if labels is None else _label_file(folder / labels, identity)

@@ -21,7 +21,7 @@ _SHOWN = 8
 def find_cases(source: Path) -> list[CaseFiles]:
     """Return the cases in a folder, in order of name.
 
-    Nothing is read but names, ``dataset.json``, and the headers of label maps.
+    Nothing is read but names, ``dataset.json``, and the headers of label maps and single files.
 
     Args:
         source: A data set, one case's folder, or a 4-D NIfTI file.

@@ -19,6 +19,7 @@ from minicube.scans._header import Header, header_bytes, header_size, parse_head
 from minicube.scans.geometry import Geometry
 
 __all__ = [
+    "check_volumes",
     "read_as",
     "read_header",
     "read_slabs",
@@ -236,6 +237,17 @@ def read_as(
 def _header_with(path: Path, stream: BinaryIO, count: int) -> Header:
     """The header of a file of so many volumes; the stream stands where the first begins."""
     header = _header_of(path, stream)
+    check_volumes(path, header, count)
+    _fill(path, stream, memoryview(bytearray(header.offset - header.size)))
+    return header
+
+
+def check_volumes(path: Path, header: Header, count: int) -> None:
+    """Refuse a file that does not hold so many volumes.
+
+    Raises:
+        InputError: It holds more, or fewer.
+    """
     if header.volumes != count:
         raise InputError(
             f"{path} does not hold the number of volumes it should.",
@@ -243,8 +255,6 @@ def _header_with(path: Path, stream: BinaryIO, count: int) -> Header:
             found=f"{header.volumes} volume" + "s" * (header.volumes != 1),
             hint="give a folder with one file a sequence, or a 4-D file with all of them",
         )
-    _fill(path, stream, memoryview(bytearray(header.offset - header.size)))
-    return header
 
 
 def _check_at_end(path: Path, stream: BinaryIO) -> None:

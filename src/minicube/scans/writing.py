@@ -105,6 +105,7 @@ def write_case(
     reference = None
     if case.reference is not None:
         labels = case.reference.to(scheme or case.reference.scheme, lossy=lossy)
+        _stated_scheme(folder, layout, labels.scheme)
         reference = LabelMap(geometry.from_ras(labels.array), labels.scheme), geometry
     volumes = {s: (geometry.from_ras(case.images[s]), geometry) for s in case.images}
     written = write_files(FileCase(case.identity, volumes, reference), folder, layout)
@@ -170,21 +171,29 @@ def describe_dataset(
     if layout not in (Layout.DECATHLON, Layout.NNUNET):
         return []
     path = folder / "dataset.json"
-    if path.is_file():
-        stated = scheme_described(read_json(path))
-        if stated and scheme and stated is not scheme:
-            raise InputError(
-                f"{folder} holds labels of another scheme.",
-                expected=f"{stated.value}, as its dataset.json states",
-                found=scheme.value,
-                hint="write to another folder, or in the same scheme",
-            )
-        scheme = scheme or stated
+    stated = _stated_scheme(folder, layout, scheme)
+    scheme = scheme or stated
     if layout is Layout.DECATHLON:
         write_json(path, {"name": name, **_decathlon_json(folder, scheme)})
     else:
         write_json(path, _nnunet_json(folder, scheme))
     return [path]
+
+
+def _stated_scheme(folder: Path, layout: Layout, scheme: LabelScheme | None) -> LabelScheme | None:
+    """What a data set says of the labels in it, which new ones must not contradict."""
+    path = folder / "dataset.json"
+    if layout not in (Layout.DECATHLON, Layout.NNUNET) or not path.is_file():
+        return None
+    stated = scheme_described(read_json(path))
+    if stated and scheme and stated is not scheme:
+        raise InputError(
+            f"{folder} holds labels of another scheme.",
+            expected=f"{stated.value}, as its dataset.json states",
+            found=scheme.value,
+            hint="write to another folder, or in the same scheme",
+        )
+    return stated
 
 
 def bids_label(identity: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -73,8 +73,12 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, ready: Callable[[], None] = lambda: None) -> None:
     """Serve until stopped.
+
+    Args:
+        settings: How.
+        ready: Called once the address is ours.
 
     Raises:
         InputError: The data folder or the address cannot be used, or another server uses it.
@@ -91,6 +95,7 @@ def serve(settings: Settings) -> None:
     with locked(settings.data):  # complain before uvicorn would, in plain words
         Store(settings.data / _DATABASE).close()
     listening = _listen(settings)
+    ready()
     # No access log: the audit log says who did what.
     config = uvicorn.Config(
         create_app(settings), access_log=False, log_level="warning", server_header=False

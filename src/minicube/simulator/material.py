@@ -191,12 +191,15 @@ def cases_named(manifest: Path) -> frozenset[str]:
 def _column(manifest: Path, name: str) -> list[str]:
     try:
         with manifest.open(encoding="utf-8", newline="") as file:
-            return [row[name].strip() for row in csv.DictReader(file, delimiter="\t")]
+            rows = csv.DictReader(file, delimiter="\t")
+            if name not in (rows.fieldnames or ()):
+                raise KeyError(name)
+            return [row[name].strip() for row in rows]
     except (OSError, UnicodeDecodeError, KeyError, AttributeError) as error:
         raise InputError(
             f"{manifest} does not say which patients to leave out.",
             expected=f"a tab-separated table with a column `{name}`",
-            found=repr(error),
+            found=str(error) if isinstance(error, OSError) else "another table, or none",
         ) from error
 
 
@@ -218,7 +221,7 @@ def _read(path: Path, wanted: Mapping[str, int]) -> dict[str, NDArray[Any]]:
         raise InputError(
             f"{path} cannot be used.",
             expected=f"an .npz with the arrays {', '.join(wanted)}",
-            found=str(error),
+            found="something else" if isinstance(error, ValueError) else str(error),
         ) from error
     whole = all(arrays[name].dtype.kind in "iu" for name in wanted if name not in _NOT_VOXELS)
     fits = all(arrays[name].ndim == axes for name, axes in wanted.items())

@@ -67,6 +67,11 @@ class StudyFolder:
         """What a finished training wrote down; exists when it is done."""
         return self.path / "units" / f"{unit}.json"
 
+    @property
+    def predictions(self) -> Path:
+        """Folder of the label maps."""
+        return self.path / "predictions"
+
     def prediction(self, unit: str, case: str) -> Path:
         """Label map of a case, BraTS 2023 labels, in the scan's geometry."""
-        return self.path / "predictions" / unit / f"{case}.nii.gz"
+        return self.predictions / unit / f"{case}.nii.gz"

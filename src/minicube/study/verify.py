@@ -33,6 +33,12 @@ def verify_study(folder: StudyFolder, source: Source) -> list[str]:
     """
     if not folder.results.is_file():
         raise InputError(f"{folder.path} holds no results.", expected=str(folder.results))
+    if not folder.predictions.is_dir():
+        raise InputError(
+            f"{folder.path} holds results, but not the predictions that they are of.",
+            expected=str(folder.predictions),
+            hint="give the folder that the study was made in",
+        )
     kept = read_json(folder.results)
     found = compute_results(folder, Plan.read(folder.path), source)
     for name in _MAY_DIFFER:

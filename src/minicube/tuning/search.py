@@ -18,8 +18,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from minicube._errors import InputError
-from minicube._files import locked
-from minicube.scans import LabelScheme
+from minicube._files import locked, make_folder
+from minicube.scans import CaseFiles, LabelScheme
 from minicube.training import (
     Device,
     Listener,
@@ -101,7 +101,7 @@ def run_search(request: SearchRequest, listener: SearchListener) -> SearchFolder
         InputError: Data, folder or database cannot be used, or the search was begun with others.
     """
     folder = SearchFolder(request.out)
-    folder.path.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.path)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with opened(request.storage or folder.database) as storage:
         with FileLock(folder.turn):
@@ -109,6 +109,7 @@ def run_search(request: SearchRequest, listener: SearchListener) -> SearchFolder
             refuse_missing(request.device)
             material = _material(request, space, folder, listener)
             _refuse_other_cases(study, material)
+            study.set_user_attr(_SPACE, space.model_dump(mode="json"))  # now there is something
         search = _Search(study, space, folder, material, listener, request.storage is not None)
         while search.make_one(request.trials or space.trials):
             pass
@@ -207,13 +208,11 @@ def _begun(request: SearchRequest, storage: RDBStorage) -> tuple[optuna.Study, S
     )
     space = request.space or Space.read("default")
     kept = study.user_attrs.get(_SPACE)
-    if kept is None:
-        study.set_user_attr(_SPACE, space.model_dump(mode="json"))
-    else:
+    if kept is not None:
         begun = Space.checked(kept, f"the search {request.name}")
         if request.space and begun != request.space.model_copy(update={"trials": begun.trials}):
             raise InputError(
-                f"The search {request.name} was begun with another space.",
+                f"A search called {request.name} was begun with another space.",
                 hint="leave out --space to go on with it, or begin one in another folder or "
                 "under another --name",
             )
@@ -234,8 +233,10 @@ def _material(
 ) -> Material:
     """Cases prepared and split; no trial learns from one that judges it."""
     config = space.config({})
-    stored = _stored(request, request.data, folder.prepared, listener)
-    if request.held_out is None:
+    files = find_labelled_cases(request.data)
+    judging_files = None if request.held_out is None else find_labelled_cases(request.held_out)
+    stored = _stored(request, files, folder.prepared, listener)
+    if judging_files is None:
         names, judging = split_cases(
             [case.identity for case in stored], config.validation_share, space.seed
         )
@@ -243,7 +244,7 @@ def _material(
         train = [case for case in stored if case.identity in names]
     else:
         train = stored
-        held_out = _stored(request, request.held_out, folder.prepared / "held-out", listener)
+        held_out = _stored(request, judging_files, folder.prepared / "held-out", listener)
         learnt = [dict(case.origin) for case in train]
         if both := [case.identity for case in held_out if dict(case.origin) in learnt]:
             raise InputError(
@@ -259,11 +260,9 @@ def _material(
 
 
 def _stored(
-    request: SearchRequest, data: Path, home: Path, listener: SearchListener
+    request: SearchRequest, files: list[CaseFiles], home: Path, listener: SearchListener
 ) -> list[StoredCase]:
-    return prepare_cases(
-        find_labelled_cases(data), home, labels=request.labels, done=listener.preparing
-    )
+    return prepare_cases(files, home, labels=request.labels, done=listener.preparing)
 
 
 def _refuse_other_cases(study: optuna.Study, material: Material) -> None:

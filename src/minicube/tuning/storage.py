@@ -16,6 +16,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from minicube._errors import InputError
+from minicube._files import make_folder
 
 __all__ = ["BEGUN_AS", "fail_silent", "latest", "number_of", "opened", "put_back"]
 
@@ -45,7 +46,7 @@ def opened(place: Path | str) -> Iterator[RDBStorage]:
     shown = str(place)
     more: dict[str, Any] = {}
     if isinstance(place, Path):
-        place.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(place.parent)
         url = f"sqlite:///{place.resolve()}"
     else:
         url = place
