@@ -245,6 +245,9 @@ def test_a_study_of_nothing_is_refused(tmp_path: Path) -> None:
 def test_verify_without_results_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no results"):
         verify_study(StudyFolder(tmp_path), Source(None, None, _plan_setting()))
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(InputError, match="not the predictions that they are of"):
+        verify_study(StudyFolder(tmp_path), Source(None, None, _plan_setting()))
 
 
 def _plan_setting() -> Setting:
