@@ -114,3 +114,14 @@ def test_the_scheme_of_the_map_counts_not_its_numbers(labels: LabelMap) -> None:
 def test_a_volume_that_is_none_is_refused(ml: float) -> None:
     with pytest.raises(InputError, match="cannot be used"):
         PostProcessing(drop_below_ml=ml)
+
+
+def test_steps_in_words() -> None:
+    assert PostProcessing().in_words() == "none"
+    how = PostProcessing(largest=True, drop_below_ml=0.5, fill_holes=True, least_enhancing_ml=0.1)
+    assert [words.split()[0] for words in how.in_words().split(", ")] == [
+        "the",
+        "components",
+        "holes",
+        "less",
+    ]

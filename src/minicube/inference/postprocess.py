@@ -57,14 +57,12 @@ class PostProcessing:
 
     def in_words(self) -> str:
         """For a report."""
+        least = self.least_enhancing_ml or 0.0
         steps = [
             (self.largest, "the largest component kept"),
             (self.drop_below_ml, f"components below {self.drop_below_ml:g} ml dropped"),
             (self.fill_holes, "holes filled"),
-            (
-                self.least_enhancing_ml,
-                f"less than {self.least_enhancing_ml:g} ml of enhancing tumour counted as core",
-            ),
+            (least, f"less than {least:g} ml of enhancing tumour counted as core"),
         ]
         return ", ".join(words for asked, words in steps if asked) or "none"
 
