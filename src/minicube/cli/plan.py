@@ -65,7 +65,7 @@ def _networks(
     from minicube.inference import Needs, shipped_model, shipped_names
 
     found, inside = {}, shipped_names()
-    for name in inside if names is None else set(inside) & set(names):
+    for name in inside if names is None else [name for name in inside if name in names]:
         model = shipped_model(name)
         takes = calibrated(model, measuring=told)
         found[name] = (Needs(model.cost, model.description.cut, 4), takes)
