@@ -35,10 +35,12 @@ from minicube.scans import (
     Geometry,
     LabelMap,
     LabelScheme,
+    Layout,
     Region,
     Sequence,
     Tissue,
     read_labels,
+    write_case,
 )
 from small_cases import small_case
 from small_dicom import change, tiny_case, tiny_study
@@ -284,3 +286,22 @@ def test_list_and_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         main(["data", "list", str(folder)])
     assert ended.value.code == 2
     assert "minicube dicom list" in capsys.readouterr().err
+
+
+def test_a_study_is_not_written_beside_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case, out = tmp_path / "case", tmp_path / "study"
+    write_case(replace(small_case(3, (8, 9, 4)), reference=None), case, Layout.BRATS2023)
+
+    def write() -> int:
+        with pytest.raises(SystemExit) as ended:
+            main(["dicom", "write", str(case), "-o", str(out)])
+        return int(ended.value.code or 0)
+
+    assert write() == 0
+    before = sorted(out.rglob("*.dcm"))
+    assert len(before) == 4 * 4
+    assert write() == 2
+    assert "already exists" in capsys.readouterr().err
+    assert sorted(out.rglob("*.dcm")) == before

@@ -172,6 +172,10 @@ def test_exporting_at_the_command_line(
         main(["export", str(exported.place), "-o", str(tmp_path / "again.onnx")])
     assert ended.value.code == 2
     assert "is exported already" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["export", "tiny", "-o", str(tmp_path / "again.onnx")])  # by its name, too
+    assert ended.value.code == 2
+    assert "is exported already" in capsys.readouterr().err
 
 
 def test_an_exported_file_is_the_network_that_was_trained(run: Path, exported: Model) -> None:

@@ -256,6 +256,7 @@ def test_unknown_trainings_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no training 'paches'") as caught:
         RecipeRun(request).wanted()
     assert "patches/seed-0/first" in str(caught.value)
+    assert not request.out.exists()  # it is said before cases are prepared
     cases = [load_case(files).identity for files in find_labelled_cases(tmp_path / "cases")]
     assert sorted(RecipeRun(request).folds) == cases
 

@@ -307,6 +307,25 @@ def test_a_search_that_did_not_begin_keeps_no_space(data: Path, tmp_path: Path) 
     assert "space" not in str(refused.value)
 
 
+def test_a_space_that_another_machine_brought_meanwhile_is_not_replaced(
+    data: Path, tmp_path: Path
+) -> None:
+    request = SearchRequest(data, tmp_path / "out", space=space())
+    first = space(seed=4).model_dump(mode="json")
+
+    class Overtaken(Silent):
+        def preparing(self, done: int, total: int) -> None:
+            with opened(SearchFolder(request.out).database) as storage:
+                study = optuna.load_study(study_name=request.name, storage=storage)
+                study.set_user_attr("space", first)
+
+    with pytest.raises(InputError, match="another space"):
+        run_search(request, Overtaken())
+    with opened(SearchFolder(request.out).database) as storage:
+        study = optuna.load_study(study_name=request.name, storage=storage)
+        assert study.user_attrs["space"] == first
+
+
 def test_another_space_or_other_cases_do_not_join(
     data: Path, undisturbed: Path, tmp_path: Path
 ) -> None:

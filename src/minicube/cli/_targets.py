@@ -25,7 +25,7 @@ __all__ = [
 
 
 _PAGES: Final = (".html", ".htm")
-_MAPS: Final = (".nii", ".gz")
+_MAPS: Final = (".nii", ".nii.gz")
 _FILES: Final = (
     *(".nii", ".gz", ".mha", ".mhd", ".nrrd", ".nhdr", ".mgz", ".mgh", ".img", ".hdr", ".dcm"),
     *(".html", ".htm", ".json", ".csv", ".tsv", ".txt", ".pdf", ".png", ".jpg", ".zip", ".tar"),
@@ -144,55 +144,42 @@ def targets_of(cases: Sequence[CaseFiles], places: Places) -> list[Target]:
 
 
 def _targets(cases: Sequence[CaseFiles], places: Places) -> list[Target]:
-    out, report, uncertainty = places.out, places.report, places.uncertainty
     one = len(cases) == 1
-    one_file = one and out.name.endswith((".nii", ".nii.gz"))
-    for given, endings in (
-        (None if one_file else out, ".nii or .nii.gz"),
-        (None if one and _ends(report, _PAGES) else report, ".html"),
-        (None if one and _ends(uncertainty, _MAPS) else uncertainty, ".nii or .nii.gz"),
-        (places.probabilities, None),
-    ):
-        if given is not None and _is_a_file(given):
-            _refuse_file(given, len(cases), endings)
-
-    def inside(given: Path | None, name: str) -> Path | None:
-        if given is None or (one and _ends(given, (*_PAGES, *_MAPS))):
-            return given
-        return given / name
-
-    return [
-        Target(
-            case,
-            Places(
-                out if one_file else out / f"{case.identity}_seg.nii.gz",
-                inside(report, f"{case.identity}.html"),
-                places.probabilities,
-                inside(uncertainty, f"{case.identity}_uncertainty.nii.gz"),
-                places.json,
-            ),
+    if places.probabilities is not None and _is_a_file(places.probabilities):
+        raise InputError(
+            f"There are several maps, but {places.probabilities} is one file.",
+            hint="name a folder",
         )
-        for case in cases
-    ]
+    targets = []
+    for case in cases:
+        name = case.identity
+        out = _place(places.out, f"{name}_seg.nii.gz", _MAPS, one=one)
+        assert out is not None  # as it was given
+        report = _place(places.report, f"{name}.html", _PAGES, one=one)
+        doubt = _place(places.uncertainty, f"{name}_uncertainty.nii.gz", _MAPS, one=one)
+        targets.append(Target(case, Places(out, report, places.probabilities, doubt, places.json)))
+    return targets
 
 
-def _ends(path: Path | None, endings: tuple[str, ...]) -> bool:
-    return path is not None and path.suffix in endings
+def _place(given: Path | None, name: str, endings: tuple[str, ...], *, one: bool) -> Path | None:
+    """The file that was named for one case, or one of this name inside the folder."""
+    if given is None or (one and given.name.endswith(endings)):
+        return given
+    if _is_a_file(given):
+        if not one:
+            raise InputError(
+                f"Several cases were found, but {given} is one file.", hint="name a folder"
+            )
+        raise InputError(
+            f"{given} is neither a folder nor a file that can be written there.",
+            expected=f"a name that ends in {' or '.join(endings)}, or a folder",
+        )
+    return given / name
 
 
 def _is_a_file(path: Path) -> bool:
     """Whether this is no folder, or would not be meant for one."""
     return path.is_file() or (path.suffix.lower() in _FILES and not path.is_dir())
-
-
-def _refuse_file(given: Path, cases: int, endings: str | None) -> None:
-    if cases > 1 or endings is None:
-        what = f"{cases} cases were found" if cases > 1 else "There are several maps"
-        raise InputError(f"{what}, but {given} is one file.", hint="name a folder")
-    raise InputError(
-        f"{given} is neither a folder nor a file that can be written there.",
-        expected=f"a name that ends in {endings}, or a folder",
-    )
 
 
 def refuse_impossible(target: Target) -> None:

@@ -43,8 +43,8 @@ OutOption = Annotated[
 ModelOption = Annotated[
     list[Path] | None,
     typer.Option(
-        help="A run, an exported file, or tiny, which is inside; several: their mean. By default "
-        "default, which is inside too."
+        help="A run, an exported file, or a model inside, default or tiny; several: their mean. "
+        "Left out, default."
     ),
 ]
 ReportOption = Annotated[

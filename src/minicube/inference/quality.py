@@ -247,8 +247,7 @@ def already_normalised(
         brain: ``(x, y, z)``.
         scale: That they were made with.
     """
-    below = np.count_nonzero((image < _zero(scale) - _ROUNDING) & brain)
-    share = below / np.count_nonzero(brain)
+    share = _share(image < _zero(scale) - _ROUNDING, brain)
     if share < _BELOW_ZERO:
         return None
     return (
@@ -268,8 +267,7 @@ def not_covered(
         brain: ``(x, y, z)``, where any sequence shows it.
         scale: That they were made with.
     """
-    missing = np.count_nonzero((np.abs(image - _zero(scale)) < _ROUNDING) & brain)
-    share = missing / np.count_nonzero(brain)
+    share = _share(np.abs(image - _zero(scale)) < _ROUNDING, brain)
     if share < _NOT_COVERED:
         return None
     return f"{sequence.label} does not show {share:.0%} of the brain: what lies there may be missed"
@@ -287,6 +285,10 @@ def same_images(images: Mapping[Sequence, NDArray[np.float32]]) -> str | None:
     return None
 
 
+def _share(where: NDArray[np.bool_], brain: NDArray[np.bool_]) -> float:
+    return float(np.count_nonzero(where & brain) / np.count_nonzero(brain))
+
+
 def _zero(scale: Scale) -> np.float32:
     """The z-score of an intensity of 0."""
     return np.float32(-scale.mean / scale.deviation)
@@ -300,8 +302,7 @@ def clipped(sequence: Sequence, image: NDArray[np.float32], brain: NDArray[np.bo
         image: z-scores ``(x, y, z)``, 0 outside the brain.
         brain: ``(x, y, z)``.
     """
-    at_most = np.count_nonzero(image >= image.max() - np.float32(1e-4))
-    share = at_most / np.count_nonzero(brain)
+    share = _share(image >= image.max() - np.float32(1e-4), brain)
     if share < _AT_THE_MAXIMUM:
         return None
     return (

@@ -291,8 +291,8 @@ def _disbelieved(
     if not 0 < ml < least or tidy.region(Region.ET).any():
         return None
     return (
-        f"{ml:.2f} ml of enhancing tumour was found and is not shown as that: less than {least:g} "
-        "ml is not believed, unless --least-enhancing 0 says so"
+        f"{ml:.2f} ml of enhancing tumour was found and is counted as core: less than {least:g} ml "
+        "is not believed"
     )
 
 

@@ -171,8 +171,7 @@ def describe_dataset(
     if layout not in (Layout.DECATHLON, Layout.NNUNET):
         return []
     path = folder / "dataset.json"
-    stated = _stated_scheme(folder, layout, scheme)
-    scheme = scheme or stated
+    scheme = _stated_scheme(folder, layout, scheme) or scheme
     if layout is Layout.DECATHLON:
         write_json(path, {"name": name, **_decathlon_json(folder, scheme)})
     else:

@@ -109,7 +109,7 @@ def run_search(request: SearchRequest, listener: SearchListener) -> SearchFolder
             refuse_missing(request.device)
             material = _material(request, space, folder, listener)
             _refuse_other_cases(study, material)
-            study.set_user_attr(_SPACE, space.model_dump(mode="json"))  # now there is something
+            _keep_space(study, space)
         search = _Search(study, space, folder, material, listener, request.storage is not None)
         while search.make_one(request.trials or space.trials):
             pass
@@ -207,19 +207,37 @@ def _begun(request: SearchRequest, storage: RDBStorage) -> tuple[optuna.Study, S
         study_name=request.name, storage=storage, direction="maximize", load_if_exists=True
     )
     space = request.space or Space.read("default")
-    kept = study.user_attrs.get(_SPACE)
-    if kept is not None:
-        begun = Space.checked(kept, f"the search {request.name}")
-        if request.space and begun != request.space.model_copy(update={"trials": begun.trials}):
-            raise InputError(
-                f"A search called {request.name} was begun with another space.",
-                hint="leave out --space to go on with it, or begin one in another folder or "
-                "under another --name",
-            )
+    begun = _begun_with(study)
+    if begun is not None:
+        if request.space is not None:
+            _refuse_other_space(study, begun, space)
         space = begun
     study.sampler = SeededSampler(space)
     study.pruner = _pruner(space)
     return study, space
+
+
+def _begun_with(study: optuna.Study) -> Space | None:
+    kept = study.user_attrs.get(_SPACE)
+    return None if kept is None else Space.checked(kept, f"the search {study.study_name}")
+
+
+def _keep_space(study: optuna.Study, space: Space) -> None:
+    """Keep what is tried once there are cases to try it on; another machine may have been first."""
+    begun = _begun_with(study)
+    if begun is None:
+        study.set_user_attr(_SPACE, space.model_dump(mode="json"))
+    else:
+        _refuse_other_space(study, begun, space)
+
+
+def _refuse_other_space(study: optuna.Study, begun: Space, space: Space) -> None:
+    if begun != space.model_copy(update={"trials": begun.trials}):
+        raise InputError(
+            f"A search called {study.study_name} was begun with another space.",
+            hint="leave out --space to go on with it, or begin one in another folder or under "
+            "another --name",
+        )
 
 
 def _pruner(space: Space) -> BasePruner:
