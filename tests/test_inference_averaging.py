@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import minicube as mc
-from minicube.engines import Cut, load_model
+from minicube.engines import Cut, load_model, open_engine
 from minicube.engines.torch_engine import TorchEngine
 from minicube.inference import Limits, Refinements, Segmenter
 from minicube.inference.averaging import Probabilities, ProbabilitySum, Run
 from minicube.networks import NetworkConfig, NetworkName, build_network
 from minicube.planning import LevelCut, Partition
 from minicube.scans import Region
-from minicube.volumes import Box, Frame, Shape
+from minicube.volumes import Box, Frame, Shape, even, prepare
 from small_cases import small_case
 from small_models import write_small_model
 
@@ -183,6 +183,17 @@ def test_an_ensemble_is_the_mean_of_its_models(runs: list[Path]) -> None:
     np.testing.assert_allclose(both.array, mean, atol=1e-6)
 
 
+def test_evened_scans_count_as_much_as_those_that_came(runs: list[Path]) -> None:
+    model, case = load_model(runs[0]), small_case(3)
+    keep = Refinements(even=True, probabilities=True)
+    found = Segmenter(model, refinements=keep).segment(case).probabilities
+    assert found is not None
+    engine, views = open_engine(model), (prepare(case), even(prepare(case)))
+    assert np.abs(views[0].images - views[1].images).max() > 0.1
+    expected = _mean(*(Run(engine, view.images, model.description.cut) for view in views))
+    np.testing.assert_allclose(found.array, expected, atol=1e-5)
+
+
 def test_probabilities_change_no_label_and_agree_with_them(runs: list[Path]) -> None:
     model, case = load_model(runs[0]), small_case(3)
     bare = Segmenter(model).segment(case)
@@ -219,7 +230,7 @@ def test_probabilities_that_were_not_asked_for_are_refused(
 
 def test_a_budget_changes_no_mean(runs: list[Path]) -> None:
     models, case = [load_model(run) for run in runs], small_case(3)
-    refine = Refinements(mirror=True)
+    refine = Refinements(mirror=True, even=True)
     free = Segmenter(models, refinements=refine).segment(case)
     within = Segmenter(models, Limits(memory=8 << 30), refine).segment(case)
     assert np.array_equal(free.labels.array, within.labels.array)

@@ -175,6 +175,17 @@ def test_little_enhancing_tumour_that_is_not_believed_is_told(tmp_path: Path) ->
         assert f"less than {least:g} ml" in result.provenance["post-processing"]
 
 
+def test_enhancing_tumour_that_another_step_took_away_is_not_told_of(tmp_path: Path) -> None:
+    model = load_model(write_small_model(tmp_path / "run", 5))
+    case = small_case(3)
+    ml = np.prod(case.shape) * case.geometry.voxel_ml
+    for drop, told in ((ml, False), (0.0, True)):
+        ruled = Refinements(post=PostProcessing(drop_below_ml=drop, least_enhancing_ml=ml))
+        result = Segmenter(model, refinements=ruled).segment(case)
+        assert not result.labels.region(Region.ET).any()
+        assert any("is not believed" in warning for warning in result.case.warnings) == told
+
+
 def test_intensities_that_were_clipped(ready: Prepared) -> None:
     image = _image(ready, T1C)
     assert clipped(T1C, image, ready.brain) is None

@@ -68,6 +68,7 @@ class Request:
             "precision": self.limits.precision.value,
             "engine": self.limits.engine.value,
             "mirror": self.refinements.mirror,
+            "even": self.refinements.even,
             "prepare": self.prepare,
             **asdict(self.refinements.post.or_else(least_enhancing_of(models))),
         }

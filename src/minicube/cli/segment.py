@@ -61,6 +61,9 @@ UncertaintyOption = Annotated[
 TtaOption = Annotated[
     bool, typer.Option("--tta", help="Mean with the head mirrored left to right; twice the time.")
 ]
+EvenOption = Annotated[
+    bool, typer.Option("--even", help="Mean with coil shading taken out; twice the time.")
+]
 LargestOption = Annotated[
     bool, typer.Option("--largest", help="Keep only the largest component of the tumour.")
 ]
@@ -117,6 +120,7 @@ def segment(
     probabilities: ProbabilitiesOption = None,
     uncertainty: UncertaintyOption = None,
     tta: TtaOption = False,
+    even: EvenOption = False,
     largest: LargestOption = False,
     drop_below: DropBelowOption = 0.0,
     fill_holes: FillHolesOption = False,
@@ -157,6 +161,7 @@ def segment(
         limits=limits_of(None if auto else memory, precision, engine),
         refinements=Refinements(
             tta,
+            even,
             probabilities is not None,
             uncertainty is not None,
             PostProcessing(largest, drop_below, fill_holes, least_enhancing),
@@ -244,7 +249,6 @@ def _spread(
 
 
 def _tell(rows: list[dict[str, Any]]) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     from minicube.planning import in_words
@@ -257,21 +261,21 @@ def _tell(rows: list[dict[str, Any]]) -> None:
     for row in found:
         ml = row["volumes_ml"]
         regions = (_millilitres(ml[name]) for name in ("WT", "TC", "ET"))
-        case, written = escape(row["case"]), escape(row["output"])
+        case, written = row["case"], row["output"]
         table.add_row(case, *regions, f"{row['seconds']:.1f}", written)
     if found:
         results().print(table)
     for row in found:
         if row["memory"] is not None and row["memory"]["peak_bytes"] is not None:
             held = in_words(row["memory"]["peak_bytes"])
-            console().print(f"{row['case']}: {held} held", markup=False)
+            console().print(f"{row['case']}: {held} held")
         for warning in row["warnings"]:
-            console().print(f"{row['case']}: {warning}", style="yellow", markup=False)
+            console().print(f"{row['case']}: {warning}", style="yellow")
     there = sum("made_before" in row for row in found)
     if there:
         console().print(f"{there} of {len(rows)} were there already and would come out the same")
     for row in failed:
-        console().print(f"{row['case']}: {row['error']}", style="red", markup=False)
+        console().print(f"{row['case']}: {row['error']}", style="red")
     if failed:
         console().print(f"{len(failed)} of {len(rows)} cases failed", style="red")
 

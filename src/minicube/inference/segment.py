@@ -38,7 +38,7 @@ from minicube.inference.segmentation import Segmentation
 from minicube.inference.shipped import model_place, shipped_model
 from minicube.planning import in_words
 from minicube.scans import Case, LabelMap, Region, undeterminable, without_enhancement
-from minicube.volumes import Prepared, Shape, prepare, restore
+from minicube.volumes import Prepared, Shape, even, prepare, restore
 
 __all__ = [
     "Limits",
@@ -72,12 +72,14 @@ class Refinements:
 
     Args:
         mirror: Take the mean with the head that has left and right exchanged.
+        even: Take the mean with the scans whose shading was taken out.
         probabilities: Keep the probabilities.
         uncertainty: Keep what the map of uncertainty is made of, which is the same.
         post: Steps after the network.
     """
 
     mirror: bool = False
+    even: bool = False
     probabilities: bool = False
     uncertainty: bool = False
     post: PostProcessing = field(default_factory=PostProcessing)
@@ -145,8 +147,11 @@ class Segmenter:
         if undeterminable(case.images):
             labels = without_enhancement(labels)
         how = self._refine.post.or_else(least_enhancing_of(self.models))
-        tidy = postprocess(labels, case.geometry.voxel_ml, how)
-        if told := _disbelieved(labels, tidy, case.geometry.voxel_ml, how):
+        ml = case.geometry.voxel_ml
+        least = how.least_enhancing_ml or 0.0
+        labels = postprocess(labels, ml, replace(how, least_enhancing_ml=0.0))
+        tidy = postprocess(labels, ml, PostProcessing(least_enhancing_ml=least))
+        if told := _disbelieved(labels, tidy, ml, least):
             case = replace(case, warnings=(*case.warnings, told))
         seconds = time.perf_counter() - began
         return Segmentation(case, tidy, self.models, seconds, plan, probabilities, how)
@@ -166,40 +171,44 @@ class Segmenter:
         for member in self._members:
             takes = self._takes(member, shape)
             assert takes is not None
-            takes = takes.with_more(_bytes_of(CLASSES, shape) if self._averages else 0)
+            takes = takes.with_more(self._beside(member, shape))
             plans.append(plan_ahead(member.needs, shape, self._memory, takes))
         return _together(plans, len(plans))
 
     @property
     def _averages(self) -> bool:
         refine = self._refine
-        return len(self.models) > 1 or refine.mirror or refine.keeps_probabilities
+        return len(self.models) > 1 or refine.mirror or refine.even or refine.keeps_probabilities
 
     def _run(
         self, prepared: Prepared, planned: Callable[[MemoryPlan], None] | None
     ) -> tuple[LabelMap, MemoryPlan | None, Probabilities | None]:
+        views = [prepared, even(prepared)] if self._refine.even else [prepared]
         ways = {model.description.normalisation for model in self.models}
-        images = {way: prepared.images_as(way) for way in ways}
+        images = {way: [view.images_as(way) for view in views] for way in ways}
         shape = HeldImages(prepared.images).shape
         total = ProbabilitySum(shape) if self._averages else None
         plans = [self._plan(member, shape) for member in self._members]
         runs = [
-            Run(
-                member.engine,
-                images[member.description.normalisation],
-                member.description.cut if plan is None else plan.cut,
-                temperature=member.description.temperature,
-            )
+            [
+                Run(
+                    member.engine,
+                    seen,
+                    member.description.cut if plan is None else plan.cut,
+                    temperature=member.description.temperature,
+                )
+                for seen in images[member.description.normalisation]
+            ]
             for member, plan in zip(self._members, plans, strict=True)
         ]
-        times = len(runs) * (2 if self._refine.mirror else 1)
+        times = len(runs) * len(views) * (2 if self._refine.mirror else 1)
         plan = _together([plan for plan in plans if plan is not None], times)
         if plan is not None and self._refine.keeps_probabilities:
             plan = plan.with_maps(prepared.frame)
         if plan is not None and planned is not None:
             planned(plan)
-        for member, run in zip(self._members, runs, strict=True):
-            labels = self._through(member, run, total)
+        for member, its in zip(self._members, runs, strict=True):
+            labels = self._through(member, its, total)
         if total is None:
             return labels, plan, None
         found = Probabilities(total.mean(), prepared.frame)
@@ -211,24 +220,32 @@ class Segmenter:
             found = found.without_enhancement()
         return labels, plan, found
 
-    def _through(self, member: _Member, run: Run, total: ProbabilitySum | None) -> LabelMap:
+    def _through(self, member: _Member, runs: list[Run], total: ProbabilitySum | None) -> LabelMap:
         """The likeliest classes by a member's last run; its probabilities go to the total."""
         try:
-            if total is None:
-                return segment_volume(run.engine, run.images, run.cut)
-            labels = total.add(run)
-            return total.add(replace(run, mirrored=True)) if self._refine.mirror else labels
+            for run in runs:
+                if total is None:
+                    return segment_volume(run.engine, run.images, run.cut)
+                labels = total.add(run)
+                if self._refine.mirror:
+                    labels = total.add(replace(run, mirrored=True))
+            return labels
         finally:
             if self._memory is not None:  # else the next network, and case, had less of it
                 member.engine.let_go()
                 give_back_freed_memory()
 
+    def _beside(self, member: _Member, shape: Shape) -> int:
+        """Bytes that a case holds beside a run, but for the images as they are."""
+        averaged = CLASSES if self._averages else 0
+        evened = member.engine.cost.sequences if self._refine.even else 0
+        return _bytes_of(averaged + evened, shape)
+
     def _check_preparation(self, shape: Shape) -> None:
         for member in self._members:
             takes = self._takes(member, shape)
             if takes is not None and self._memory is not None:
-                averaging = _bytes_of(CLASSES, shape) if self._averages else 0
-                takes = takes.with_more(averaging)
+                takes = takes.with_more(self._beside(member, shape))
                 check_preparation(member.needs, shape, self._memory, takes)
 
     def _plan(self, member: _Member, shape: Shape) -> MemoryPlan | None:
@@ -282,12 +299,9 @@ def least_enhancing_of(models: Sequence[Model]) -> float:
     return max(model.description.least_enhancing_ml for model in models)
 
 
-def _disbelieved(
-    found: LabelMap, tidy: LabelMap, voxel_ml: float, how: PostProcessing
-) -> str | None:
+def _disbelieved(found: LabelMap, tidy: LabelMap, voxel_ml: float, least: float) -> str | None:
     """Say that a little enhancing tumour was found and is not shown as that."""
     ml = float(np.count_nonzero(found.region(Region.ET)) * voxel_ml)
-    least = how.least_enhancing_ml or 0.0
     if not 0 < ml < least or tidy.region(Region.ET).any():
         return None
     return (

@@ -25,6 +25,7 @@ from minicube.volumes.prepare import (
     unscaled,
 )
 from minicube.volumes.resample import NETWORK_SPACING, resample, resample_labels
+from minicube.volumes.shading import even, fit_shading
 from minicube.volumes.store import BRAIN, StoredCase, open_stored, store_one
 
 __all__ = [
@@ -49,6 +50,8 @@ __all__ = [
     "concatenate",
     "denoise_rician",
     "estimate_noise",
+    "even",
+    "fit_shading",
     "normalise",
     "open_stored",
     "origin_of",
