@@ -54,6 +54,26 @@ def test_every_verb_has_help_with_an_example(words: tuple[str, ...]) -> None:
     assert f"Example: minicube {' '.join(words)} " in shown.stdout
 
 
+def test_names_are_shown_as_they_are(tmp_path: Path) -> None:
+    write_small_dataset(tmp_path / "[red]", 1)
+    shown = _run("data", "list", str(tmp_path / "[red]"))
+    assert shown.returncode == 0
+    assert "[red]" in shown.stdout
+
+
+def test_a_verb_that_was_stopped_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt("stopped after step 12; --resume goes on")
+
+    monkeypatch.setattr("minicube.scans.find_cases", stop)
+    with pytest.raises(SystemExit) as ended:
+        minicube.cli.main(["data", "list", "."])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "stopped after step 12; --resume goes on\n"
+
+
 @pytest.mark.parametrize("words", [(), ("--help",), *((group,) for group in GROUPS)])
 def test_verbs_are_listed(words: tuple[str, ...]) -> None:
     shown = _run(*words)

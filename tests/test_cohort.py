@@ -9,6 +9,7 @@ import signal
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,16 @@ from minicube import InputError
 from minicube.cli import main
 from minicube.cli._targets import Places, targets_of
 from minicube.inference import VOLUMES, Stages, one_by_one, overlapped
-from minicube.scans import Region, find_cases, read_labels, stated_scheme
-from small_cases import write_small_dataset
+from minicube.scans import (
+    LabelScheme,
+    Layout,
+    Region,
+    find_cases,
+    read_labels,
+    stated_scheme,
+    write_case,
+)
+from small_cases import small_case, write_small_dataset
 from small_models import write_small_model
 from stoppable import STOPPABLE
 
@@ -138,6 +147,7 @@ def test_what_would_come_out_otherwise_is_made_anew(
     shutil.copy(donor / "small-000-t1c.nii.gz", heir / "small-001-t1c.nii.gz")
     assert changed("--model", model) == {"small-001_seg.nii.gz"}
     assert changed("--model", model, "--tta") == every
+    assert changed("--model", model, "--tta", "--even") == every
     assert changed("--model", model, "--tta", "--largest") == every
     assert changed("--model", model, "--tta", "--largest", "--report", tmp_path / "r") == every
     assert changed("--model", model, "--model", model, "--tta", "--largest") == every
@@ -152,6 +162,38 @@ def test_no_clobber_goes_on_but_replaces_nothing(cohort: Path, model: Path, tmp_
     (out / "small-000_seg.nii.gz").write_bytes(b"precious")
     assert _segment(cohort, out, "--model", model, "--no-clobber") == 2
     assert (out / "small-000_seg.nii.gz").read_bytes() == b"precious"
+
+
+def test_no_clobber_guards_the_json_of_a_cohort_that_is_done(
+    cohort: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, rows = tmp_path / "out", tmp_path / "rows.json"
+    words = ("--model", model, "--no-clobber", "--json", rows)
+    assert _segment(cohort, out, *words) == 0
+    rows.write_text('{"mine": 1}')
+    assert _segment(cohort, out, *words) == 2
+    assert "rows.json" in capsys.readouterr().err
+    assert rows.read_text() == '{"mine": 1}'
+
+
+def test_what_is_found_does_not_pass_for_a_scan_of_the_case(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_case(small_case(1), tmp_path / "in", Layout.PLAIN, LabelScheme.BRATS2023)
+    (home,) = (tmp_path / "in").iterdir()
+    (home / "t2f.nii.gz").unlink()
+    for name in ("T1.nii.gz", "flair.nii.gz"):
+        assert _segment(home, home / name, "--model", model) == 2
+        assert "taken for a scan" in capsys.readouterr().err
+        assert not (home / name).exists()
+    assert _segment(home, tmp_path / "flair.nii.gz", "--model", model) == 0
+
+
+def test_results_of_two_cases_never_share_a_name(cohort: Path, tmp_path: Path) -> None:
+    cases = find_cases(cohort)
+    twin = replace(cases[1], identity=cases[0].identity.upper())
+    with pytest.raises(InputError, match="one name"):
+        targets_of([*cases, twin], Places(tmp_path))
 
 
 def test_scans_and_experts_labels_are_not_replaced(
@@ -274,21 +316,23 @@ def test_one_case_says_what_it_was_made_from_and_no_clobber_guards_that(
     assert not out.exists()
 
 
-@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_after_a_blow_files_are_whole_and_the_rest_is_made(
     model: Path, tmp_path: Path, blow: signal.Signals
 ) -> None:
     cohort, out = write_small_dataset(tmp_path / "many", 12), tmp_path / "out"
     words = ["segment", str(cohort), "-o", str(out), "--model", str(model)]
-    with subprocess.Popen([*STOPPABLE, *words]) as process:
+    with subprocess.Popen([*STOPPABLE, *words], stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 120
         while not list(out.glob("small-*_seg.nii.gz")) and time.monotonic() < deadline:
             time.sleep(0.005)
         process.send_signal(blow)
+        _, said = process.communicate(timeout=120)
     assert process.returncode == (-9 if blow is signal.SIGKILL else 130)
     before = _written(out)
     assert 0 < len(before) < 12
-    if blow is signal.SIGINT:
+    if blow is not signal.SIGKILL:
+        assert said.splitlines()[-1] == "stopped"
         assert not list(out.glob(".part-*"))
     assert not (out / VOLUMES).exists()
     assert _segment(cohort, out, "--model", model) == 0

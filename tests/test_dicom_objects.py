@@ -39,6 +39,7 @@ from minicube.scans import (
     Region,
     Sequence,
     Tissue,
+    holds_dicom,
     read_labels,
     write_case,
 )
@@ -256,6 +257,10 @@ def test_segment_takes_a_study_and_gives_what_the_archive_wants(
     ("words", "said"),
     [
         (("-o", "out.nii.gz"), "give -o a folder"),
+        (("-o", "out.html"), "give -o a folder"),
+        (("-o", "out", "--report", "page.pdf"), "neither a folder nor a file"),
+        (("-o", "out", "--uncertainty", "u.json"), "neither a folder nor a file"),
+        (("-o", "out", "--probabilities", "p.nii.gz"), "name a folder"),
         (("-o", "out", "--t1ce", "x.nii.gz"), "name a series by its number"),
         (("-o", "out", "--t1ce", "9"), "no series 9"),
     ],
@@ -273,6 +278,24 @@ def test_segment_says_what_it_needs_of_a_study(
         main(["segment", "s", *words])
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+    assert not (tmp_path / "out" / "seg.nii.gz").exists()
+
+
+def test_results_inside_a_study_do_not_hide_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "s"
+    write_study(small_case(4), folder)
+    for out in (folder, folder / "results", folder / "again"):
+        before = (out / "seg.dcm").stat().st_mtime_ns if (out / "seg.dcm").exists() else 0
+        with pytest.raises(SystemExit) as ended:
+            main(["segment", str(folder), "-o", str(out), "--report", str(out / "pages"), "--json"])
+        assert ended.value.code in (0, None)
+        row = json.loads(capsys.readouterr().out)
+        assert row["dicom"] == [str(out / "seg.dcm"), str(out / "report.dcm")]
+        assert (out / "seg.dcm").stat().st_mtime_ns > before
+        assert [path.suffix for path in (out / "pages").iterdir()] == [".html"]
+    assert holds_dicom(folder)
 
 
 def test_list_and_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -396,6 +396,16 @@ def test_grey_values_correct_the_atlas() -> None:
     assert dice(depth > 0, away < 14) < 0.85
 
 
+def test_a_raw_scan_below_0_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "p1" / "t1ce.nii.gz"
+    path.parent.mkdir()
+    air = np.full((20, 20, 20), -1024, np.float32)
+    write_volume(path, air, Geometry(air.shape, np.eye(4)))
+    with pytest.raises(InputError, match="no value above 0") as refused:
+        load_raw(CaseFiles.of_files({Sequence.T1C: path}))
+    assert "from -1024 to -1024" in refused.value.found
+
+
 def test_raw_scans_know_who_was_stripped() -> None:
     head = np.full((30, 30, 30), 7, np.float32)
     grid = Geometry(head.shape, np.diag([5.0, 5.0, 5.0, 1.0]))

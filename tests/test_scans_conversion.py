@@ -185,6 +185,15 @@ def test_names_that_would_fall_together_are_refused(tmp_path: Path) -> None:
     assert convert_dataset(first, tmp_path / "b", Layout.BRATS2021).cases
 
 
+def test_one_name_for_two_cases_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = source(tmp_path / "a")
+    cases = find_cases(first)
+    monkeypatch.setattr("minicube.scans.conversion.find_cases", lambda _: [*cases, cases[0]])
+    with pytest.raises(InputError, match="same name"):
+        convert_dataset(first, tmp_path / "b", Layout.PLAIN)
+    assert not (tmp_path / "b").exists()
+
+
 def test_axes_in_different_order_cannot_share_a_file(tmp_path: Path) -> None:
     first = source(tmp_path / "a")
     path = first / "case-1" / "case-1-t1c.nii.gz"

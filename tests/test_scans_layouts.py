@@ -356,6 +356,38 @@ def test_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert [case.identity for case in find_cases(tmp_path)] == ["north-p1", "south-p1"]
 
 
+@pytest.mark.parametrize("write", [decathlon, nnunet])
+def test_cases_to_learn_from_and_to_test_may_share_a_name(
+    tmp_path: Path, write: Callable[[Path], None]
+) -> None:
+    write(tmp_path)
+    shutil.copytree(tmp_path / "imagesTr", tmp_path / "imagesTs")
+    for path in (tmp_path / "imagesTs").glob("BRATS_010*"):
+        path.rename(path.with_name(path.name.replace("010", "011")))
+    names = [case.identity for case in find_cases(tmp_path)]
+    assert names == ["BRATS_010", "BRATS_011", "imagesTr-BRATS_001", "imagesTs-BRATS_001"]
+
+
+def test_source_data_are_no_second_case(tmp_path: Path) -> None:
+    bids(tmp_path)
+    before = find_cases(tmp_path)
+    shutil.copytree(tmp_path / "sub-02", tmp_path / "sourcedata" / "sub-02")
+    assert find_cases(tmp_path) == before
+
+
+def test_links_belong_to_the_folder_they_lie_in(tmp_path: Path) -> None:
+    folder = tmp_path / "patients" / "p7"
+    folder.mkdir(parents=True)
+    for i, sequence in enumerate(Sequence):
+        there = tmp_path / "store" / f"{i}" / "0007.nii.gz"
+        save(there, scan(sequence))
+        (folder / f"{sequence.value}.nii.gz").symlink_to(there)
+    (case,) = find_cases(tmp_path / "patients")
+    assert (case.identity, set(case.sequences)) == ("p7", set(Sequence))
+    named = {sequence: folder / f"{sequence.value}.nii.gz" for sequence in Sequence}
+    assert CaseFiles.of_files(named).identity == "p7"
+
+
 def test_several_cases_are_not_one(tmp_path: Path) -> None:
     brats2023(tmp_path)
     with pytest.raises(InputError, match="more than one case"):

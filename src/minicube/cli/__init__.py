@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -64,6 +65,13 @@ class _Verbs(TyperGroup):
         for name, what in VERBS.items():
             self.add_command(_Verb(name, help=what, rich_markup_mode=None))
 
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:  # typer would end without a word
+            _complain(str(stop) or "stopped")
+            raise typer.Exit(130) from None
+
 
 app = typer.Typer(
     name="minicube",
@@ -98,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Else pydantic searches all that is installed for plugins, which nobody asked for.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         app(_with_json_target(words), prog_name="minicube")
@@ -107,9 +116,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except InternalError as error:
         _complain(f"minicube failed: {error}")
         sys.exit(1)
-    except KeyboardInterrupt as stop:
-        _complain(str(stop) or "stopped")
-        sys.exit(130)
 
 
 def _with_json_target(words: list[str]) -> list[str]:

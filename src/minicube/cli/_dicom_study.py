@@ -6,15 +6,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from minicube._errors import InputError
-from minicube.cli._targets import Places, Target, refuse_existing, refuse_impossible
+from minicube.cli._targets import Places, Target, is_a_file, refuse_existing, refuse_impossible
 
 if TYPE_CHECKING:
     from minicube.dicom import Converted, Study
 
 __all__ = ["GivenStudy", "converted", "given_study"]
+
+LABELS: Final = "seg.nii.gz"
 
 
 @dataclass(frozen=True)
@@ -63,25 +65,27 @@ def given_study(
     Raises:
         InputError: The output is one file, or the study cannot be used as it is.
     """
-    from minicube.scans import require_dicom
+    from minicube.scans import CONVERTED, require_dicom
 
     require_dicom()
     from minicube.dicom import OBJECTS, open_study
 
     out = places.out
-    if out.is_file() or out.suffix in (".nii", ".gz", ".dcm"):
+    if is_a_file(out):
         raise InputError(
             f"{source} is a DICOM study, whose results are several files.",
             expected="a folder for them",
             found=str(out),
             hint="give -o a folder",
         )
+    places = replace(places, out=out / LABELS)
+    places.of_case("study", one=True)  # a wrong name is said before anything is read
     if not overwrite:
-        refuse_existing([out / name for name in ("seg.nii.gz", *OBJECTS, "scans/study.json")])
+        refuse_existing([out / name for name in (LABELS, *OBJECTS, CONVERTED)])
     with open_study(source) as study:
         given = converted(study, named, out)
-        there = replace(places, out=given.target.out)
-        target = replace(given.target, places=there)
+        case = given.target.case
+        target = Target(case, places.of_case(case.identity, one=True))
         refuse_impossible(target)
         yield replace(given, target=target)
 
@@ -102,7 +106,7 @@ def converted(study: Study, named: Mapping[str, Path], out: Path) -> GivenStudy:
 
     numbers = {Sequence(name): _number(text) for name, text in named.items()}
     case = convert(study, numbers, out / "scans")
-    return GivenStudy(case, Target(case.case, Places(out / "seg.nii.gz")))
+    return GivenStudy(case, Target(case.case, Places(out / LABELS)))
 
 
 def _number(text: Path) -> int:

@@ -65,14 +65,14 @@ def results() -> Console:
     """Standard output: what was asked for."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, markup=False)  # names and paths are shown as they are
 
 
 def console() -> Console:
     """Standard error: how it goes, so that standard output holds results alone."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False)
 
 
 @contextmanager

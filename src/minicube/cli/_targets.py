@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,6 +18,7 @@ __all__ = [
     "Places",
     "Target",
     "cases_of",
+    "is_a_file",
     "refuse_existing",
     "refuse_impossible",
     "targets_of",
@@ -50,6 +51,27 @@ class Places:
     probabilities: Path | None = None
     uncertainty: Path | None = None
     json: Path | None = None
+
+    def of_case(self, name: str, *, one: bool) -> Places:
+        """Files for a case, in the folders or, of one case alone, as they are named.
+
+        Args:
+            name: Of the case.
+            one: Whether it is the only one.
+
+        Raises:
+            InputError: What was given is no name for a file, or for a folder.
+        """
+        if self.probabilities is not None and is_a_file(self.probabilities):
+            raise InputError(
+                f"There are several maps, but {self.probabilities} is one file.",
+                hint="name a folder",
+            )
+        out = _place(self.out, f"{name}_seg.nii.gz", _MAPS, one=one)
+        assert out is not None  # as it was given
+        report = _place(self.report, f"{name}.html", _PAGES, one=one)
+        doubt = _place(self.uncertainty, f"{name}_uncertainty.nii.gz", _MAPS, one=one)
+        return replace(self, out=out, report=report, uncertainty=doubt)
 
     @property
     def absolute(self) -> Places:
@@ -136,28 +158,20 @@ def targets_of(cases: Sequence[CaseFiles], places: Places) -> list[Target]:
         InputError: Several cases were to go into one file, two results of one into the same, or
             one where a folder is; or a file of a case would be replaced.
     """
-    targets = _targets(cases, places)
+    one = len(cases) == 1
+    targets = [Target(case, places.of_case(case.identity, one=one)) for case in cases]
+    taken: dict[str, str] = {}
     for target in targets:
         refuse_impossible(target)
         _refuse_own_files(target)
-    return targets
-
-
-def _targets(cases: Sequence[CaseFiles], places: Places) -> list[Target]:
-    one = len(cases) == 1
-    if places.probabilities is not None and _is_a_file(places.probabilities):
-        raise InputError(
-            f"There are several maps, but {places.probabilities} is one file.",
-            hint="name a folder",
-        )
-    targets = []
-    for case in cases:
-        name = case.identity
-        out = _place(places.out, f"{name}_seg.nii.gz", _MAPS, one=one)
-        assert out is not None  # as it was given
-        report = _place(places.report, f"{name}.html", _PAGES, one=one)
-        doubt = _place(places.uncertainty, f"{name}_uncertainty.nii.gz", _MAPS, one=one)
-        targets.append(Target(case, Places(out, report, places.probabilities, doubt, places.json)))
+        key = str(target.out).lower()  # not every file system tells capitals apart
+        if key in taken:
+            raise InputError(
+                f"The results of {taken[key]} and {target.case.identity} would have one name.",
+                found=str(target.out),
+                hint="rename one of the cases, or segment them into two folders",
+            )
+        taken[key] = target.case.identity
     return targets
 
 
@@ -165,7 +179,7 @@ def _place(given: Path | None, name: str, endings: tuple[str, ...], *, one: bool
     """The file that was named for one case, or one of this name inside the folder."""
     if given is None or (one and given.name.endswith(endings)):
         return given
-    if _is_a_file(given):
+    if is_a_file(given):
         if not one:
             raise InputError(
                 f"Several cases were found, but {given} is one file.", hint="name a folder"
@@ -177,7 +191,7 @@ def _place(given: Path | None, name: str, endings: tuple[str, ...], *, one: bool
     return given / name
 
 
-def _is_a_file(path: Path) -> bool:
+def is_a_file(path: Path) -> bool:
     """Whether this is no folder, or would not be meant for one."""
     return path.is_file() or (path.suffix.lower() in _FILES and not path.is_dir())
 
@@ -212,7 +226,12 @@ def refuse_impossible(target: Target) -> None:
 
 
 def _refuse_own_files(target: Target) -> None:
-    """Refuse to replace a scan, or labels of an expert that bear the name of those to write."""
+    """Refuse to replace a scan, or labels of an expert that bear the name of those to write.
+
+    What is written beside the scans must not pass for one of them the next time, either.
+    """
+    from minicube.scans import names_a_sequence
+
     there = [path for path in target.files if path.is_file()]
     for own in target.case.paths if there else ():
         replaced = own.is_file() and any(own.samefile(path) for path in there)
@@ -220,6 +239,13 @@ def _refuse_own_files(target: Target) -> None:
             raise InputError(
                 f"{own} is a file of the case and would be replaced by what is found in it.",
                 hint="choose another output",
+            )
+    homes = {own.parent.resolve() for own in target.case.paths}
+    for path in (p for p in target.outputs if p.name.endswith(_MAPS)):
+        if path.parent.resolve() in homes and names_a_sequence(path):
+            raise InputError(
+                f"{path} would be taken for a scan of the case the next time.",
+                hint="choose another output, such as seg.nii.gz",
             )
 
 

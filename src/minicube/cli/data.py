@@ -31,7 +31,6 @@ def list_cases(
 
     Example: minicube data list datasets/BraTS2021/
     """
-    from rich.markup import escape
     from rich.table import Table
 
     from minicube.scans import find_cases
@@ -40,15 +39,15 @@ def list_cases(
     if json is not None:
         emit_json([case.to_dict() for case in cases], json)
         return
-    table = Table(title=f"{len(cases)} case{'s' * (len(cases) != 1)} in {escape(str(folder))}")
+    table = Table(title=f"{len(cases)} case{'s' * (len(cases) != 1)} in {folder!s}")
     for heading in ("case", "layout", "sequences", "reference", "label scheme"):
         table.add_column(heading, overflow="fold")
     for case in cases:
         table.add_row(
-            escape(case.identity),
+            case.identity,
             case.layout.value,
             " ".join(s.value for s in case.sequences),
-            "–" if case.reference is None else escape(case.reference.name),
+            "–" if case.reference is None else case.reference.name,
             "–" if case.reference is None else (case.scheme.value if case.scheme else "not stated"),
         )
     results().print(table)

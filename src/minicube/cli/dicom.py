@@ -71,12 +71,11 @@ def write(
 
 
 def _print(study: Study, assignment: Assignment) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     from minicube.scans import Sequence
 
-    table = Table(title=f"{escape(study.identity)}: {len(study.found)} series")
+    table = Table(title=f"{study.identity}: {len(study.found)} series")
     for heading in ("no.", "description", "images", "mm", *Sequence, "taken as", "why"):
         table.add_column(heading, overflow="fold")
     taken = {row.series.number: s for s, row in assignment.chosen.items()}
@@ -84,12 +83,12 @@ def _print(study: Study, assignment: Assignment) -> None:
         geometry, sequence = row.series.geometry, taken.get(row.series.number)
         table.add_row(
             str(row.series.number),
-            escape(row.series.facts.description),
+            row.series.facts.description,
             str(len(row.series.frames)),
             "–" if geometry is None else " × ".join(f"{mm:.3g}" for mm in geometry.spacing),
             *("–" if row.rejected else f"{row.scores[s]:.2f}" for s in Sequence),
             "" if sequence is None else sequence.value,
-            escape(row.rejected or "; ".join(row.reasons)),
+            row.rejected or "; ".join(row.reasons),
         )
     results().print(table)
     for sequence, others in assignment.rivals.items():
@@ -98,4 +97,4 @@ def _print(study: Study, assignment: Assignment) -> None:
     for sequence in assignment.missing:
         console().print(f"{sequence.label}: not recognised")
     for remark in (*assignment.remarks, *study.remarks):
-        console().print(remark, markup=False)
+        console().print(remark)

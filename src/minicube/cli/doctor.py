@@ -21,12 +21,13 @@ def doctor(json: JsonOption = None) -> None:
         emit_json(found, json)
         return
     from rich.table import Table
+    from rich.text import Text
 
     for title, rows in found.items():
         table = Table(title=title, title_justify="left", show_header=False, min_width=60)
         for name, value in rows.items():
             missing = value is None
-            table.add_row(name, "[yellow]not installed[/]" if missing else str(value))
+            table.add_row(name, Text("not installed", "yellow") if missing else str(value))
         results().print(table)
     if found["to train"]["torch"] is None:
         typer.echo("To train: pip install 'minicube[train]'", err=True)

@@ -92,5 +92,4 @@ def export(
         results().print(
             f"{out}: {made.size / 2**20:.1f} MB; logits differ from torch's by at most "
             f"{made.largest_difference:.1g}{dice}",
-            markup=False,
         )

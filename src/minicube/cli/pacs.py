@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from minicube.cli.segment import (
     SOME_FAILED,
     DropBelowOption,
     EngineOption,
+    EvenOption,
     FillHolesOption,
     LargestOption,
     LeastEnhancingOption,
@@ -111,7 +111,7 @@ def pull(
     if json is not None:
         emit_json({"study": study, "folder": str(out), **asdict(pulled)}, json)
         return
-    results().print(f"{pulled.objects} objects of {pulled.series} series in {out}", markup=False)
+    results().print(f"{pulled.objects} objects of {pulled.series} series in {out}")
     if pulled.left_out:
         console().print(f"{pulled.left_out} more were sent that had not been announced; left out")
 
@@ -144,7 +144,7 @@ def push(
         became = f"refused: {sent.refused}" if sent.refused else "stored"
         rows.append({"file": str(sent.path), "stored": not sent.refused, "refused": sent.refused})
         if json is None:
-            screen.print(f"{sent.path}: {became}", markup=False, soft_wrap=True)
+            screen.print(f"{sent.path}: {became}", soft_wrap=True)
 
     with open_archive(archive, access) as opened:
         try:
@@ -172,6 +172,7 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="Do what there is to do, and end.")] = False,
     model: ModelOption = None,
     tta: TtaOption = False,
+    even: EvenOption = False,
     largest: LargestOption = False,
     drop_below: DropBelowOption = 0.0,
     fill_holes: FillHolesOption = False,
@@ -207,14 +208,14 @@ def watch(
         scheme=DEFAULT_SCHEME,
         limits=limits_of(memory, precision, engine),
         refinements=Refinements(
-            mirror=tta, post=PostProcessing(largest, drop_below, fill_holes, least_enhancing)
+            mirror=tta,
+            even=even,
+            post=PostProcessing(largest, drop_below, fill_holes, least_enhancing),
         ),
         jobs=1,
         overwrite=True,
         prepare=prepare,
     )
-    # How a service is stopped; as Ctrl-C, so that what was fetched is deleted.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with open_archive(archive, access) as opened:
         opened.echo()
         segmenting = _segmenting(request)
@@ -261,4 +262,4 @@ def _segmenting(request: Request) -> Segmenting:
 
 
 def _say(sentence: str) -> None:
-    console().print(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {sentence}", markup=False, soft_wrap=True)
+    console().print(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {sentence}", soft_wrap=True)

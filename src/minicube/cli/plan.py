@@ -103,6 +103,7 @@ def _planned(
 
 def _tell(rows: list[dict[str, Any]], shape: tuple[int, int, int]) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     from minicube.planning import in_words
 
@@ -114,7 +115,8 @@ def _tell(rows: list[dict[str, Any]], shape: tuple[int, int, int]) -> None:
         name = "" if row["network"] == last else row["network"]
         last = row["network"]
         if row["cut"] is None:
-            table.add_row(name, row["memory"], f"[yellow]too little: {row['least']}[/]", "", "", "")
+            too_little = Text(f"too little: {row['least']}", "yellow")
+            table.add_row(name, row["memory"], too_little, "", "", "")
             continue
         table.add_row(
             name,

@@ -55,7 +55,7 @@ def serve(
 
     def ready() -> None:
         shown = f"[{host}]" if ":" in host else host
-        console().print(f"minicube: http://{shown}:{port} – stop with Ctrl+C", markup=False)
+        console().print(f"minicube: http://{shown}:{port} – stop with Ctrl+C")
         console().print("Research use only – not a medical device.")
 
     run(settings, ready)

@@ -92,7 +92,7 @@ def _verify(folder: Path, data: Path | None, labels: SchemeName | None) -> None:
     source = Source(data, scheme_called(labels), Plan.read(folder).setting)
     differences = verify_study(StudyFolder(folder), source)
     for line in differences:
-        results().print(line, markup=False)
+        results().print(line)
     if differences:
         raise InputError(
             f"{folder / 'results.json'} is not what its predictions give.",

@@ -1,5 +1,6 @@
 """What is on disk, and back: scans, layouts, label schemes, geometry."""
 
+from minicube.scans._named_files import names_a_sequence
 from minicube.scans._names import sequence_named
 from minicube.scans.absence import (
     check_complete,
@@ -13,6 +14,7 @@ from minicube.scans.case import Case, Croppable, Sequence, absent_from
 from minicube.scans.components import components, enclosed
 from minicube.scans.conversion import ConversionReport, convert_dataset
 from minicube.scans.dicom_files import (
+    CONVERTED,
     MAGIC_END,
     holds_dicom,
     is_dicom_start,
@@ -36,6 +38,7 @@ from minicube.scans.reading import load_case, load_reference, scheme_of_referenc
 from minicube.scans.writing import describe_dataset, write_case
 
 __all__ = [
+    "CONVERTED",
     "MAGIC_END",
     "NETWORK_SCHEME",
     "Case",
@@ -65,6 +68,7 @@ __all__ = [
     "load_case",
     "load_raw",
     "load_reference",
+    "names_a_sequence",
     "read_header",
     "read_labels",
     "read_volume",

@@ -20,6 +20,7 @@ from minicube.scans.nifti import stem_of
 __all__ = ["find_bids_cases", "is_bids"]
 
 _NAME: Final = re.compile(r"(?P<entities>sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9]+)*)_(?P<suffix>\w+)")
+_NOT_RAW: Final = {"derivatives", "sourcedata"}  # the same heads again
 _SUFFIXES: Final = {"T2w": Sequence.T2W, "FLAIR": Sequence.T2F, "T1w": Sequence.T1N}
 
 
@@ -42,7 +43,7 @@ def find_bids_cases(root: Path) -> list[CaseFiles]:
     top = _top(root)
     cases = []
     for anat in sorted(root.glob("**/anat")):
-        if "derivatives" in anat.relative_to(root).parts[:-1]:
+        if not _NOT_RAW.isdisjoint(anat.relative_to(root).parts):
             continue
         parts: dict[Any, Path] = {}
         for path in nifti_files(anat):

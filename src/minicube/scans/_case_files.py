@@ -74,8 +74,8 @@ class CaseFiles:
         """
         if not files:
             raise InputError("A case without files was given.", expected="one file a sequence")
-        first = next(iter(files.values())).resolve()
-        identity = first.parent.name or stem_of(first)
+        first = next(iter(files.values()))  # which may be a link: its own folder counts
+        identity = first.parent.resolve().name or stem_of(first)
         return cls(identity, Layout.PLAIN, dict(files))
 
     @property

@@ -10,7 +10,7 @@ from typing import Any, Final
 from minicube._errors import InputError
 from minicube._files import read_json
 from minicube.scans._case_files import CaseFiles, Layout, VolumeInFile, place, sequence_files
-from minicube.scans._named_files import nifti_files
+from minicube.scans._named_files import nifti_files, with_unique_names
 from minicube.scans._names import scheme_named, sequence_named
 from minicube.scans.case import Sequence
 from minicube.scans.labels import LabelScheme
@@ -32,7 +32,7 @@ def find_described_cases(root: Path) -> list[CaseFiles]:
     description = _description(root / "dataset.json")
     channels = _channels(root / "dataset.json", description)
     scheme = scheme_described(description)
-    cases: list[CaseFiles] = []
+    found: list[tuple[Path, CaseFiles]] = []
     for images, labels in _IMAGES.items():
         folder = root / images
         if not folder.is_dir():
@@ -43,8 +43,9 @@ def find_described_cases(root: Path) -> list[CaseFiles]:
         for identity, layout, sequences in read(files, channels):
             reference = _label_file(root / labels, identity)
             stated = None if reference is None else scheme
-            cases.append(CaseFiles(identity, layout, sequences, reference, stated))
-    return cases
+            case = CaseFiles(identity, layout, sequences, reference, stated)
+            found.append((folder, case))
+    return with_unique_names(root, found)
 
 
 def find_single_file(path: Path) -> CaseFiles:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,13 @@ from minicube.scans.case import Sequence
 from minicube.scans.labels import LabelScheme
 from minicube.scans.nifti import stem_of
 
-__all__ = ["REFERENCE", "find_named_cases", "nifti_files"]
+__all__ = [
+    "REFERENCE",
+    "find_named_cases",
+    "names_a_sequence",
+    "nifti_files",
+    "with_unique_names",
+]
 
 REFERENCE: Final = "reference"
 _DEPTH: Final = 4  # folders below the one given, e.g. TRAINING/HGG/case/
@@ -58,7 +65,7 @@ def find_named_cases(root: Path) -> list[CaseFiles]:
             files = _case(layout, case, parts)
             if files is not None:
                 found.append((folder, files))
-    return _with_unique_names(root, found)
+    return with_unique_names(root, found)
 
 
 def _folders(root: Path, depth: int) -> list[Path]:
@@ -75,7 +82,7 @@ def _part_of(path: Path) -> tuple[Layout, str, Sequence | str] | None:
     for layout, pattern, _ in _PATTERNS:
         match = pattern.fullmatch(stem)
         if match:
-            case = match["case"] if "case" in pattern.groupindex else path.resolve().parent.name
+            case = match["case"] if "case" in pattern.groupindex else path.parent.resolve().name
             return layout, case, sequence_named(match["part"]) or REFERENCE
     return None
 
@@ -89,8 +96,19 @@ def _case(layout: Layout, identity: str, parts: dict[Any, Path]) -> CaseFiles | 
     return CaseFiles(identity, layout, sequences, reference, scheme)
 
 
-def _with_unique_names(root: Path, found: list[tuple[Path, CaseFiles]]) -> list[CaseFiles]:
-    """Plain folders of different sites may share a name: then the whole way to them is it."""
+def names_a_sequence(path: Path) -> bool:
+    """Whether a file of that name would be read as a sequence of a case."""
+    part = _part_of(path)
+    return part is not None and part[-1] is not REFERENCE
+
+
+def with_unique_names(root: Path, found: list[tuple[Path, CaseFiles]]) -> list[CaseFiles]:
+    """Cases in different folders may share a name: then the whole way to them is it.
+
+    Args:
+        root: The data set.
+        found: Each case with its folder.
+    """
     names = [case.identity for _, case in found]
     unique = []
     for folder, case in found:
@@ -98,5 +116,5 @@ def _with_unique_names(root: Path, found: list[tuple[Path, CaseFiles]]) -> list[
         if names.count(identity) > 1:
             way = folder.relative_to(root).parts
             identity = "-".join((*way, identity) if identity not in way else way)
-        unique.append(CaseFiles(identity, case.layout, case.sequences, case.reference, case.scheme))
+        unique.append(replace(case, identity=identity))
     return unique

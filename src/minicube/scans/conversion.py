@@ -145,8 +145,9 @@ def _check_names(cases: Iterable[CaseFiles], layout: Layout) -> None:
     for case in cases:
         name = bids_label(case.identity) if layout is Layout.BIDS else case.identity
         # Not every file system tells capitals apart.
+        there = name.lower() in taken
         other = taken.setdefault(name.lower(), case.identity)
-        if other != case.identity or not name:
+        if there or not name:
             raise InputError(
                 f"{other} and {case.identity} would have the same name as {layout.value}.",
                 found=name,

@@ -11,9 +11,19 @@ from typing import Final
 
 from minicube._errors import MissingExtra, require
 
-__all__ = ["MAGIC_END", "holds_dicom", "is_dicom_start", "reads_dicom", "require_dicom"]
+__all__ = [
+    "CONVERTED",
+    "MAGIC_END",
+    "holds_dicom",
+    "is_dicom_start",
+    "reads_dicom",
+    "require_dicom",
+]
 
 MAGIC_END: Final = 132
+CONVERTED: Final = "scans/study.json"
+"""Beside the results of a study: what its images were, written as NIfTI."""
+
 _NIFTI: Final = (".nii", ".nii.gz")
 _LOOKED_AT: Final = 64  # files; a study may have a few others in front
 
@@ -45,6 +55,7 @@ def holds_dicom(source: Path) -> bool:
     """Whether a path is a DICOM study: a zip archive, or a folder with DICOM and no NIfTI.
 
     Names are not gone by, as scanners give files none or any; the first files' first bytes are.
+    Results that an earlier segmentation left there do not count.
     """
     if source.is_file():  # what is looked for in a zip may stand in a packed scan by chance
         return not source.name.endswith(_NIFTI) and zipfile.is_zipfile(source)
@@ -56,8 +67,12 @@ def holds_dicom(source: Path) -> bool:
 
 def _files(folder: Path) -> Iterator[Path]:
     for where, folders, names in os.walk(folder):
+        home = Path(where)
+        if (home / CONVERTED).is_file():
+            folders.remove(Path(CONVERTED).parts[0])
+            names = [name for name in names if not name.endswith(_NIFTI)]
         folders.sort()
-        yield from (Path(where) / name for name in sorted(names) if name[0] != ".")
+        yield from (home / name for name in sorted(names) if name[0] != ".")
 
 
 def _starts_as_dicom(path: Path) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from minicube._errors import InputError
 from minicube.scans._brain import brain_mask
 from minicube.scans._case_files import CaseFiles
 from minicube.scans._checks import ValueCheck, skull_on
@@ -57,9 +58,16 @@ def load_raw(files: CaseFiles) -> RawScan:
     images = {}
     for sequence in left:
         check = ValueCheck(f"{sequence.label} ({left.places[sequence]})")
-        images[sequence] = left[sequence]
-        check.look_at(images[sequence])
+        image = images[sequence] = left[sequence]
+        check.look_at(image)
         check.finish()
+        if not image.max() > 0:
+            raise InputError(
+                f"{sequence.label} ({left.places[sequence]}) has no value above 0.",
+                expected="a head brighter than the air around it",
+                found=f"values from {image.min():g} to {image.max():g}",
+                hint="export the scan again, without a shift of its values",
+            )
     unsided = [remark for grid in left.geometries.values() for remark in orientation_remark(grid)]
     remarks = (*files.remarks, *remarks_on_absence(files.sequences), *dict.fromkeys(unsided))
     return RawScan(files.identity, images, left.geometries, remarks)
