@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +57,14 @@ def write_small_dataset(folder: Path, count: int) -> Path:
     """Write that many small cases in the BraTS 2023 layout."""
     for seed in range(count):
         write_case(small_case(seed), folder, Layout.BRATS2023, LabelScheme.BRATS2023)
+    return folder
+
+
+def write_visits(folder: Path, *visits: str) -> Path:
+    """Write a small case for each visit, such as "00002-001", named as BraTS does since 2023."""
+    for seed, visit in enumerate(visits):
+        case = replace(small_case(seed), identity=f"BraTS-GLI-{visit}")
+        write_case(case, folder, Layout.BRATS2023, LabelScheme.BRATS2023)
     return folder
 
 

@@ -105,6 +105,7 @@ def test_visits_of_a_patient_are_tested_together(visits: list[int], folds: int) 
 def test_names_without_a_visit_are_patients() -> None:
     for name in ("brats20_001", "BraTS2021_01480", "case-001-002"):
         assert patient_of(name) == name
+    assert patient_of("sub-07_ses-02") == "sub-07"
 
 
 @given(real=st.integers(2, 12), phantoms=st.integers(1, 96), share=st.floats(0.2, 0.8))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import typing
 from pathlib import Path
@@ -19,11 +20,17 @@ from minicube.engines import Cut, Precision
 from minicube.networks import NETWORKS, NetworkName, build_network
 from minicube.training import Augmentation, TrainingConfig, TrainingRequest, preset_names
 from minicube.training.config import Optimiser, Sampling, Schedule
-from minicube.volumes import REPORT_MINICUBE, REPORT_REGION, Intensities
-from small_training import tiny
+from minicube.training.stepper import Stepper
+from minicube.volumes import REPORT_MINICUBE, REPORT_REGION, Intensities, StoredCase
+from small_training import store_small, tiny
 
 REPORTED = [name for name in preset_names() if name.endswith("-as-reported")]
 REPAIRED = [name for name in preset_names() if name not in REPORTED]
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> list[StoredCase]:
+    return store_small(tmp_path_factory.mktemp("stored"), 1)
 
 
 def _refused(values: dict[str, Any], *words: str) -> None:
@@ -155,6 +162,10 @@ def test_what_is_wrong_is_named(values: dict[str, Any], named: str) -> None:
             ("window = minicube",),
         ),
         ({"sampling": "volumes", "batch": 1, "simulated": 0.3}, ("made-up cases", "volumes")),
+        ({"loss": {"class_weights": [1, 1, 1]}}, ("4 class weights, background first, found 3",)),
+        ({"window": (8, 8, 8), "batch": 1}, ("one voxel", r"larger than \(8, 8, 8\)")),
+        ({"window": (8, 8, 8), "one_by_one": True}, ("batch normalisation takes a variance",)),
+        ({"window": (8, 8, 8), "normalisation": "instance"}, ("instance normalisation takes",)),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(
@@ -207,6 +218,64 @@ def test_a_config_is_refused_or_its_network_takes_its_windows(
 def _fitting(network: NetworkName) -> dict[str, Any]:
     needs = network is NetworkName.UNET3D_CONTEXT
     return {"context": 20, "minicube": (16, 16, 16)} if needs else {}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"clip": math.inf},
+        {"learning_rate": math.inf},
+        {"weight_decay": math.inf},
+        {"augmentation": {"flip": math.nan}},
+    ],
+)
+def test_numbers_without_an_end_are_refused(values: dict[str, Any]) -> None:
+    _refused(values, "finite number")
+
+
+LOWEST = {
+    "segnet": (4, 4, 4),
+    "unet2d": (4, 4, 1),
+    "unet3d-report": (4, 4, 4),
+    "vnet": (4, 4, 4),
+    "unet3d": (4, 4, 4),
+    "unet3d-fast": (8, 8, 8),
+}
+
+
+@pytest.mark.parametrize("normalisation", ["batch", "instance"])
+@pytest.mark.parametrize("network", LOWEST)
+def test_one_number_has_no_variance(
+    cases: list[StoredCase], network: str, normalisation: str
+) -> None:
+    levels = 2 if network == "segnet" else 3
+    x, y, z = LOWEST[network]
+    values: dict[str, Any] = {
+        "network": network,
+        "widths": (2,) * levels,
+        "normalisation": normalisation,
+        "augmentation": Augmentation.none(),
+    }
+    _refused(values | {"window": (x, y, z), "batch": 1}, "one voxel")
+    frozen = values | {"window": (x, y, z), "frozen_statistics": True}
+    if normalisation == "instance":
+        _refused(frozen, "one voxel")
+    else:
+        Stepper(TrainingConfig.checked(frozen, "test"), cases).step(0)
+        values["batch"] = 2
+        Stepper(TrainingConfig.checked(values | {"window": (x, y, z)}, "test"), cases).step(0)
+        values["batch"] = 1
+    Stepper(TrainingConfig.checked(values | {"window": (2 * x, y, z)}, "test"), cases).step(0)
+
+
+def test_slices_of_one_voxel_have_no_variance_alone(cases: list[StoredCase]) -> None:
+    values: dict[str, Any] = {"network": "unet2d", "widths": (2, 2, 2), "batch": 1}
+    Stepper(TrainingConfig.checked(values | {"window": (4, 4, 2)}, "test"), cases).step(0)
+    values |= {"normalisation": "instance"}
+    _refused(values | {"window": (4, 4, 2)}, "one voxel")
+    _refused(values | {"window": (4, 4, 16), "triplanar": True}, "one voxel")
+    fits = values | {"window": (4, 8, 8), "triplanar": True}
+    Stepper(TrainingConfig.checked(fits, "test"), cases).step(0)
 
 
 def test_the_command_lines_networks_are_the_networks() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,9 +31,11 @@ from minicube.training import (
     fit,
     train,
 )
+from minicube.training.describe import describe, inherited
+from minicube.training.run_folder import Ancestor
 from minicube.training.stepper import Stepper
 from minicube.volumes import StoredCase
-from small_cases import write_small_dataset
+from small_cases import write_small_dataset, write_visits
 from small_training import settings, store_small, tiny
 
 SMALL: dict[str, Any] = {"widths": (4, 8), "window": (16, 16, 16), "steps": 4, "warmup": 0}
@@ -201,6 +205,42 @@ def test_going_on_from_a_model_takes_over_what_it_is(
         train(TrainingRequest(data, tmp_path / "other", small))
 
 
+def test_a_model_says_where_it_comes_from(
+    data: Path, undisturbed: RunFolder, tmp_path: Path
+) -> None:
+    start, run = tmp_path / "start", tmp_path / "run"
+    shutil.copytree(undisturbed.path, start)
+    said = json.loads((start / "model.json").read_text(encoding="utf-8"))
+    said |= {"name": "first", "licence": "CC BY-NC-SA 4.0", "trained_on": "other heads"}
+    said |= {"temperature": 2.0, "least_enhancing_ml": 0.1}
+    (start / "model.json").write_text(json.dumps(said), encoding="utf-8")
+    config = settings(**SMALL | {"steps": 2}, validations=1)
+    with pytest.raises(_Interrupted):
+        train(TrainingRequest(data, run, config, start=start), _Pull(1))
+    shutil.rmtree(start)
+    train(TrainingRequest(data, run, resume=True))
+    own = f"1 cases of {data.name}"
+    found = load_model(run).description
+    assert found.steps == 2
+    assert found.trained_on == f"{own}; begun as first, which learnt from other heads"
+    assert found.licence == "CC BY-NC-SA 4.0; and that of the training data"
+    assert (found.temperature, found.least_enhancing_ml) == (1.0, 0.0)  # of other weights
+    again = train(TrainingRequest(data, tmp_path / "again", config, start=run))
+    on = load_model(again.path).description
+    assert on.trained_on == f"{own}; begun as run, which learnt from {found.trained_on}"
+    assert on.licence == found.licence
+    alone = train(TrainingRequest(data, tmp_path / "alone", config))
+    description = load_model(alone.path).description
+    assert (description.trained_on, description.licence) == (own, "that of the training data")
+
+
+def test_words_of_many_models_stay_short_enough_to_be_read() -> None:
+    ancestor = Ancestor(name="old", trained_on="x" * 1990, licence="y" * 1990)
+    source, licence = inherited("2 cases", ancestor)
+    words = describe(CONFIG, name="new", source=source, licence=licence, step=1)
+    assert words.trained_on.startswith("2 cases; begun as old, which learnt from xxx")
+
+
 def test_weights_of_another_network_are_refused(
     data: Path, undisturbed: RunFolder, tmp_path: Path
 ) -> None:
@@ -243,6 +283,39 @@ def test_a_model_that_cannot_be_gone_on_with_begins_no_run(data: Path, tmp_path:
     with pytest.raises(InputError, match="start_share keeps"):
         train(TrainingRequest(data, tmp_path / "run", keeps))
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_no_patient_is_learnt_from_and_held_out(tmp_path: Path) -> None:
+    data = write_visits(tmp_path / "data", "00002-000", "00002-001")
+    with pytest.raises(InputError, match="of one patient"):
+        train(TrainingRequest(data, tmp_path / "run", settings(**SMALL)))
+    assert not (tmp_path / "run" / "prepared").exists()  # refused before that takes its time
+    write_visits(data, "00002-000", "00002-001", "00003-000")
+    half = settings(**SMALL | {"steps": 1}, validations=1, validation_share=0.5)
+    learnt, held_out = train(TrainingRequest(data, tmp_path / "run", half)).read_split()
+    assert [len({name[:15] for name in part}) for part in (learnt, held_out)] == [1, 1]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_ruined_weights_replace_nothing(
+    cases: list[StoredCase], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    if whole:  # where samples do not show it, whole cases do
+        monkeypatch.setattr(Stepper, "probe", lambda *_: 1.0)
+    config = settings(**SMALL | {"learning_rate": 1e30, "clip": 0.0, "steps": 1}, validations=1)
+    run = _run(tmp_path / "run", config)
+    with pytest.raises(Diverged, match=r"at step 1;.*\n.*lower learning rate"):
+        fit(run, config, _material(cases, whole=whole))
+    state = run.read_checkpoint()
+    assert state is not None
+    assert state["step"] == load_model(run.path).description.steps == 0
+    assert all(float(weight.abs().max()) < 1e3 for weight in _weights(run).values())
+    assert not (run.path / "validation.json").exists()
+
+
+def test_minutes_without_an_end_are_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="inf minutes"):
+        train(TrainingRequest(data, tmp_path / "run", settings(**SMALL), minutes=math.inf))
 
 
 @pytest.mark.parametrize(("broken", "saved"), [(0, 0), (1, 0), (3, 2)])

@@ -19,7 +19,7 @@ from minicube.networks import LeveledNetwork, NetworkConfig, NetworkName, build_
 from minicube.planning.guard import run_within
 from minicube.training import Device, TrainingConfig
 from minicube.training.losses import LossConfig, build_loss
-from minicube.training.memory import step_bytes, within_memory
+from minicube.training.memory import _ways, step_bytes, within_memory
 from minicube.volumes import Shape
 from small_cases import write_small_dataset
 
@@ -121,6 +121,14 @@ def test_memory_is_counted_for_each_way() -> None:
     volumes = [step_bytes(_config(**VOLUMES, slab=slab), (96, 96, 96)) for slab in (0, 32, 8)]
     assert volumes == sorted(volumes, reverse=True)
     assert volumes[0] > 1.5 * volumes[2]
+
+
+def test_samples_go_one_by_one_only_where_one_has_a_variance() -> None:
+    for window, expected in ((16, True), (8, False)):
+        config = _config(widths=(8, 16, 32, 64), window=(window,) * 3)
+        ways = list(_ways(config))
+        assert any(way.one_by_one for way in ways) is expected
+        assert ways[-1].recompute
 
 
 DRAWING = """

@@ -1,11 +1,16 @@
-"""The plain loss, the split by case, the schedule."""
+"""The plain loss, the split by patient, the schedule."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
+from minicube import InputError
+from minicube.evaluation.splits import patient_of
 from minicube.training import TrainingConfig
 from minicube.training.data import split_cases
 from minicube.training.losses import dice_and_cross_entropy
@@ -39,6 +44,28 @@ def test_split_is_by_case_complete_and_repeatable() -> None:
     assert split_cases(reversed(names), 0.2, seed=1) == (train, held_out)
     assert split_cases(names, 0.2, seed=2) != (train, held_out)
     assert [len(part) for part in split_cases(names[:2], 0.9, seed=0)] == [1, 1]
+
+
+def test_cases_of_one_visit_each_are_split_as_they_ever_were() -> None:
+    names = [f"BraTS-GLI-{i:05d}-000" for i in range(12)]
+    order = np.random.default_rng((3, 12)).permutation(12)
+    assert split_cases(names, 0.25, seed=3)[1] == sorted(names[i] for i in order[:3])
+
+
+@given(visits=st.lists(st.integers(1, 4), min_size=2, max_size=30), seed=st.integers(0, 9))
+@hypothesis_settings(max_examples=40)
+def test_visits_of_a_patient_stay_on_one_side(visits: list[int], seed: int) -> None:
+    names = [f"BraTS-GLI-{i:05d}-{v:03d}" for i, count in enumerate(visits) for v in range(count)]
+    train, held_out = split_cases(names, 0.3, seed)
+    assert sorted(train + held_out) == sorted(names)
+    one, other = ({patient_of(name) for name in part} for part in (train, held_out))
+    assert not one & other
+    assert len(other) == max(1, round(0.3 * len(visits)))
+
+
+def test_a_single_patient_cannot_be_split() -> None:
+    with pytest.raises(InputError, match=r"of one patient.*\n.*two patients"):
+        split_cases(["BraTS-GLI-00002-000", "BraTS-GLI-00002-001"], 0.5, seed=0)
 
 
 def test_learning_rate_warms_up_and_ends_near_zero() -> None:

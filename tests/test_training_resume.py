@@ -158,6 +158,21 @@ def test_a_resumed_run_keeps_the_settings_it_began_with(
     assert (undisturbed / "weights.safetensors").read_bytes() == before
 
 
+def test_what_differs_is_named_key_by_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    RunFolder(tmp_path).write_config(TrainingConfig(**SETTINGS))
+    other = tmp_path / "other.toml"
+    other.write_text('average = 0.9\n[loss]\nname = "dice"\nclass_weights = [1, 3, 5, 7]\n')
+    command = ["train", "--data", str(tmp_path), "--out", str(tmp_path), "--resume"]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--config", str(other)])
+    assert ended.value.code == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "loss.name dice, not dice+ce; loss.class_weights [1.0, 3.0, 5.0, 7.0], not None" in said
+    assert "activation" not in said
+
+
 def test_damaged_weights_are_noticed(undisturbed: Path, tmp_path: Path) -> None:
     model = load_model(undisturbed)
     for name in ("model.json", "weights.safetensors"):

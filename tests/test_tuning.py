@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -12,17 +13,23 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
+import torch
+from numpy.typing import NDArray
 from optuna.trial import TrialState
 
 from minicube import InputError
 from minicube.engines import load_model
 from minicube.reporting import search_report
+from minicube.scans import Sequence
 from minicube.training import Listener, SilentListener
+from minicube.training.stepper import Stepper
 from minicube.tuning import Found, SearchFolder, SearchRequest, Space, run_search, space_names
 from minicube.tuning.storage import opened
-from small_cases import write_small_dataset
+from minicube.volumes import prepare
+from small_cases import write_small_dataset, write_visits
 
 BASE: dict[str, Any] = {
     "widths": [4, 4],
@@ -105,6 +112,10 @@ def test_shipped_spaces_can_be_read() -> None:
         ({"first": [{"loss.alpha": 0.95}]}, "not in the search"),
         ({"base": BASE | {"window": [15, 16, 16]}}, "multiple"),
         ({"base": BASE | {"simulated": 0.5}}, "simulated must be 0"),
+        ({"base": BASE | {"start_share": 0.5}}, "start_share must be 0"),
+        ({"search": {"learning_rate": {"low": 1e-3, "high": math.inf}}}, "finite number"),
+        ({"search": {"clip": {"choices": [1.0, math.inf]}}}, "finite number"),
+        ({"search": {"denoise": {"choices": [False, True]}}}, "cannot be searched"),
         (
             {"search": {"loss.alpha": {"low": 0, "high": 1, "when": {"loss.name": ["dice"]}}}},
             "not searched before",
@@ -241,6 +252,36 @@ def test_a_trial_that_cannot_be_is_noted_and_the_search_goes_on(data: Path, tmp_
     assert found["best"] == 1
 
 
+def test_a_trial_that_torch_cannot_compute_is_not_tried_again(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Stepper.step
+
+    def too_large(stepper: Stepper, number: int) -> tuple[float, float]:
+        if stepper._config.batch == 3:
+            raise torch.OutOfMemoryError("no room\nfor it")
+        return step(stepper, number)
+
+    monkeypatch.setattr(Stepper, "step", too_large)
+    values = {
+        "search": {
+            "batch": {"low": 1, "high": 3, "integer": True},
+            "window": {"choices": [[2, 2, 2], [16, 16, 16]]},
+        },
+        "first": [
+            {"batch": 1, "window": [2] * 3},
+            {"batch": 3, "window": [16] * 3},
+            {"batch": 1, "window": [16] * 3},
+        ],
+        "base": SHORT,
+    }
+    found = search(data, tmp_path / "out", space=space(**values))
+    assert [trial["state"] for trial in found["trials"]] == ["failed", "failed", "finished"]
+    assert "one voxel" in found["trials"][0]["reason"]
+    assert found["trials"][1]["reason"] == "no room"
+    assert len(_trials(SearchFolder(tmp_path / "out"))) == 3
+
+
 def test_an_interrupted_trial_is_gone_on_with(
     data: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -335,6 +376,34 @@ def test_another_space_or_other_cases_do_not_join(
         search(write_small_dataset(tmp_path, 2), undisturbed)
     with pytest.raises(InputError, match="judge what was learnt"):
         search(data, tmp_path / "out", held_out=data)
+
+
+def test_no_trial_is_judged_by_a_patient_it_learnt_from(tmp_path: Path) -> None:
+    data = write_visits(tmp_path / "data", "00002-000", "00002-001", "00003-000")
+    found = search(data, tmp_path / "out", space=space(trials=1, base=SHORT))["cases"]
+    patients = [{name[:15] for name in found[part]} for part in ("learnt from", "held out")]
+    assert [len(part) for part in patients] == [1, 1]
+    assert patients[0] != patients[1]
+    later = write_visits(tmp_path / "later", "00004-000", "00005-000", "00003-002")
+    with pytest.raises(InputError, match=r"other visits.*\n.*BraTS-GLI-00003-002\n"):
+        search(data, tmp_path / "other", held_out=later)
+
+
+def test_trials_learn_from_denoised_scans_where_the_base_says_so(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[int, ...]] = []
+
+    def denoised(scan: NDArray[np.float32], brain: NDArray[np.bool_]) -> NDArray[np.float32]:
+        made.append(scan.shape)
+        return scan
+
+    monkeypatch.setattr(sys.modules[prepare.__module__], "denoise_rician", denoised)
+    given = space(trials=2, base=SHORT | {"denoise": True})
+    found = search(data, tmp_path / "out", space=given)
+    assert len(made) == 3 * len(Sequence)  # once for all trials
+    model = load_model(SearchFolder(tmp_path / "out").run_of(found["best"]).path)
+    assert model.description.denoise
 
 
 @pytest.mark.parametrize(

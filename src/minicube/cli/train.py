@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -134,20 +134,28 @@ def _refuse_other_settings(out: Path, config: str | None, given: Mapping[str, An
 
     if not (run := RunFolder(out)).is_started():
         return  # which is refused later
-    begun = run.read_config().model_dump()
-    read = {} if config is None else TrainingConfig.read(config).model_dump()
+    begun = run.read_config().model_dump(mode="json")
+    read = {} if config is None else TrainingConfig.read(config).model_dump(mode="json")
     settled = run.settled()
     asked = {key: value for key, value in read.items() if key not in settled} | dict(given)
-    other = [
-        f"{key} {value}, not {begun[key]}" for key, value in asked.items() if value != begun[key]
-    ]
-    if other:
+    if other := list(_differences(asked, begun)):
         raise InputError(
             f"The run in {out} was begun with other settings.",
             found="; ".join(other),
             hint="leave out --config, --network, --steps, --seed and --replay, or begin in another "
             "folder",
         )
+
+
+def _differences(
+    asked: Mapping[str, Any], begun: Mapping[str, Any], table: str = ""
+) -> Iterator[str]:
+    """What is asked for otherwise, key by key; inner ones with a dot."""
+    for key, value in asked.items():
+        if isinstance(value, Mapping):
+            yield from _differences(value, begun[key], f"{table}{key}.")
+        elif value != begun[key]:
+            yield f"{table}{key} {value}, not {begun[key]}"
 
 
 def _config(source: str | None, model: Model | None, given: Mapping[str, Any]) -> TrainingConfig:

@@ -89,7 +89,7 @@ def tune(
         best = next((t for t in found["trials"] if t["number"] == found["best"]), None)
         if best is not None:
             words = f"{_in_words(best['values'])}: mean Dice {best['dice']:.3f}"
-            results().print(f"best: trial {best['number']}: {words}", markup=False, soft_wrap=True)
+            results().print(f"best: trial {best['number']}: {words}", soft_wrap=True)
         results().print(f"report: {folder.report}\ntrials: {folder.results}")
 
 
@@ -131,7 +131,7 @@ class _Display:
         self.tell(f"trial {trial.number} {words}")
 
     def tell(self, words: str) -> None:
-        self._display.console.print(words, markup=False, soft_wrap=True)
+        self._display.console.print(words, soft_wrap=True)
 
 
 class _Training:

@@ -39,7 +39,10 @@ WEIGHTS = "weights.safetensors"
 PORTABLE = "model.onnx"
 
 _CLASSES: Final = 1 + len(NETWORK_SCHEME.tissues)
-_Words = Annotated[str, Field(max_length=2000)]
+LONGEST: Final = 2000
+"""Characters of a description's words."""
+
+_Words = Annotated[str, Field(max_length=LONGEST)]
 _Channels = Annotated[int, Field(ge=1, le=4096)]
 _Voxels = Annotated[int, Field(ge=1, le=512)]
 

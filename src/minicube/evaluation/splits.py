@@ -11,14 +11,14 @@ __all__ = ["fold_of_each", "patient_of"]
 REPORT_TEST_SHARE = 84 / 484
 _ENOUGH_FOR_ONE_SPLIT = 60
 
-# BraTS since 2023: challenge, patient, visit.
-_VISIT = re.compile(r"(BraTS-[A-Za-z]+-\d{5})-\d{3}")
+# BraTS since 2023: challenge, patient, visit. BIDS: subject, session.
+_VISIT = re.compile(r"(BraTS-[A-Za-z]+-\d{5})-\d{3}|(sub-[^_]+)_ses-.+")
 
 
 def patient_of(case: str) -> str:
-    """Name of a case without its visit, where releases number visits; else the case's own."""
+    """Name of a case without its visit, where its data set names visits; else the case's own."""
     visit = _VISIT.fullmatch(case)
-    return visit[1] if visit else case
+    return visit[1] or visit[2] if visit else case
 
 
 def fold_of_each(

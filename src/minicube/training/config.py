@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Final, Self
 
@@ -62,9 +63,9 @@ class Schedule(StrEnum):
 
 
 class _Plain(BaseModel):
-    """Frozen, and an unknown key is an error."""
+    """Frozen; an unknown key is an error, and so is a number that is none or has no end."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Augmentation(_Plain):
@@ -132,7 +133,7 @@ class TrainingConfig(_Plain):
         start_share: Of the weights that the run began with, in those that are scored and kept
             (WiSE-FT); 0 keeps what was learnt alone.
         precision: Number format; "auto" takes bf16 where the processor has it.
-        validation_share: Share of the cases held out, at least one.
+        validation_share: Share of the patients held out, at least one.
         validations: How often the held-out cases are scored over the run.
         augmentation: Changes made to samples.
     """
@@ -190,6 +191,24 @@ class TrainingConfig(_Plain):
         """How volumes are cut to be predicted; None runs them whole."""
         return None if self.minicube is None else Cut(self.minicube, self.context)
 
+    @property
+    def has_statistics(self) -> bool:
+        """Whether layers that take a channel's variance are given more than one number of it."""
+        shape = self.region if self.sampling is Sampling.VOLUMES else self.window
+        if self.normalisation is Normalisation.NONE or shape is None:
+            return True  # a brain is large enough
+        network = self._network_without_weights()
+        x, y, z = (  # of the lowest level
+            -(-(size + 2 * network.margin) // stride)
+            for size, stride in zip(shape, network.stride, strict=True)
+        )
+        if self.normalisation is Normalisation.BATCH:
+            samples = 1 if self.one_by_one else self.batch
+            return self.frozen_statistics or samples * x * y * z > 1
+        if self.triplanar:
+            return min(x * y, x * z, y * z) > 1  # slices know nothing of each other
+        return (x * y * z if all(network.axes) else x * y) > 1
+
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
         network = self._network_without_weights()
@@ -199,6 +218,12 @@ class TrainingConfig(_Plain):
                     f"every side of the window {self.window} must be a multiple of the "
                     f"network's stride {network.stride}"
                 )
+        if not self.has_statistics:
+            raise ValueError(
+                f"{self.network} makes one voxel of this window at its lowest level, where "
+                f"{self.normalisation} normalisation takes a variance: make the window larger "
+                f"than {network.stride}, or, for batch normalisation, learn from several at once"
+            )
         if self.triplanar and self.network is not NetworkName.UNET2D:
             raise ValueError(f"triplanar is for unet2d; {self.network} has one plane or none")
         if self.context < 2 * network.margin:
@@ -224,6 +249,11 @@ class TrainingConfig(_Plain):
             raise ValueError("tumours are carved out of windows of z-scores")
         if self.simulated and self.sampling is not Sampling.WINDOWS:
             raise ValueError(f"made-up cases are learnt from in windows, found {self.sampling}")
+        weights, classes = self.loss.class_weights, self.network_config.classes
+        if weights is not None and len(weights) != classes:
+            raise ValueError(
+                f"the loss needs {classes} class weights, background first, found {len(weights)}"
+            )
         self._slabs_are_possible(network)
         return self
 
@@ -250,8 +280,7 @@ class TrainingConfig(_Plain):
             raise ValueError(
                 f"{self.network} has {_range(possible)} levels, found {levels} widths {self.widths}"
             )
-        with torch.device("meta"):
-            return build_network(self.network_config)
+        return _without_weights(self.network_config)
 
     @classmethod
     def read(cls, source: Path | str) -> Self:
@@ -285,6 +314,12 @@ class TrainingConfig(_Plain):
             raise InputError(
                 f"The training config ({source}) is wrong.", found=wrong_values(error.errors())
             ) from error
+
+
+@cache
+def _without_weights(config: NetworkConfig) -> Network:
+    with torch.device("meta"):
+        return build_network(config)
 
 
 def preset_names() -> list[str]:

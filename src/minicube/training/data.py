@@ -1,4 +1,4 @@
-"""From a dataset on disk to stored cases, split by case."""
+"""From a dataset on disk to stored cases, split by patient."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from minicube._errors import InputError
+from minicube.evaluation.splits import patient_of
 from minicube.scans import CaseFiles, LabelScheme, check_complete, find_cases, load_case
 from minicube.training.ranks import ALONE, Ranks
 from minicube.volumes import (
@@ -54,16 +55,29 @@ def find_labelled_cases(folder: Path, *, incomplete: bool = False) -> list[CaseF
 def split_cases(identities: Iterable[str], share: float, seed: int) -> tuple[list[str], list[str]]:
     """Split case names at random: the first list to learn from, the second held out.
 
+    All visits of a patient are on one side.
+
     Args:
         identities: Names; their order does not matter.
-        share: Of the cases to hold out, in (0, 1); at least one is held out and one kept.
+        share: Of the patients to hold out, in (0, 1); at least one is held out and one kept.
         seed: Of the run.
+
+    Raises:
+        InputError: There is one patient only.
     """
     names = sorted(identities)
-    order = np.random.default_rng((seed, len(names))).permutation(len(names))
-    held_out = min(max(1, round(share * len(names))), len(names) - 1)
-    chosen = {names[i] for i in order[:held_out]}
-    return [n for n in names if n not in chosen], [n for n in names if n in chosen]
+    patients = list(dict.fromkeys(patient_of(name) for name in names))
+    if len(patients) < 2:
+        raise InputError(
+            "All cases are of one patient, so that none can be held out.",
+            expected="at least two patients: one to learn from, one held out",
+            found=", ".join(names),
+        )
+    order = np.random.default_rng((seed, len(patients))).permutation(len(patients))
+    held_out = min(max(1, round(share * len(patients))), len(patients) - 1)
+    chosen = {patients[i] for i in order[:held_out]}
+    train = [name for name in names if patient_of(name) not in chosen]
+    return train, [name for name in names if patient_of(name) in chosen]
 
 
 def prepare_cases(

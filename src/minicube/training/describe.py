@@ -6,22 +6,44 @@ from functools import cache
 
 from minicube._version import __version__
 from minicube.engines import ModelDescription
+from minicube.engines.model import LONGEST
 from minicube.networks import NetworkConfig, cost_of
 from minicube.planning import NetworkCost
 from minicube.scans import NETWORK_SCHEME, Sequence
 from minicube.training.config import TrainingConfig
+from minicube.training.request import LICENCE
+from minicube.training.run_folder import Ancestor
 from minicube.volumes import NETWORK_SPACING
 
-__all__ = ["describe"]
+__all__ = ["describe", "inherited"]
 
 
-def describe(config: TrainingConfig, *, name: str, source: str, step: int) -> ModelDescription:
+def inherited(source: str, ancestor: Ancestor | None) -> tuple[str, str]:
+    """What a model was trained on, and its licence; with those of the model it began with.
+
+    Args:
+        source: What it was trained on itself.
+        ancestor: The model it began with, if any.
+    """
+    if ancestor is None:
+        return source, LICENCE
+    licence = ancestor.licence
+    if LICENCE not in licence:
+        licence = f"{licence}; and {LICENCE}"
+    trained_on = f"{source}; begun as {ancestor.name}, which learnt from {ancestor.trained_on}"
+    return trained_on[:LONGEST], licence[:LONGEST]
+
+
+def describe(
+    config: TrainingConfig, *, name: str, source: str, licence: str, step: int
+) -> ModelDescription:
     """Describe a model, all but the checksum of its weights.
 
     Args:
         config: Of its training.
         name: Of the model.
         source: What it was trained on, in words.
+        licence: Of its weights.
         step: After how many steps.
     """
     t1n, t1c, t2w, t2f = (s.value for s in Sequence)
@@ -41,7 +63,7 @@ def describe(config: TrainingConfig, *, name: str, source: str, step: int) -> Mo
             "normalisation": config.intensities,
             "scheme": NETWORK_SCHEME.value,
             "trained_on": source,
-            "licence": "that of the training data",
+            "licence": licence,
             "minicube": __version__,
             "steps": step,
             "sha256": "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -143,11 +144,14 @@ class _Loop:
 
     def _score(self, step: int) -> None:
         stepper, material = self._stepper, self._material
+        losses = []
         for split, cases in (("train", material.train), ("held-out", material.held_out)):
             if not (cases and self._ranks.first):
                 continue
-            probed = f"{stepper.probe(cases, _PROBES):.6f}"
-            self._record.add({"step": step, "split": f"probe {split}", "loss": probed})
+            losses.append(stepper.probe(cases, _PROBES))
+            loss = f"{losses[-1]:.6f}"
+            self._record.add({"step": step, "split": f"probe {split}", "loss": loss})
+        self._refuse_ruined(step, sum(losses))
         if material.whole:
             self._score_whole(step)
         if self._ranks.first:
@@ -164,6 +168,7 @@ class _Loop:
             memory=material.memory,
             ranks=self._ranks,
         )
+        self._refuse_ruined(step, scores.loss)
         if not self._ranks.first:
             return
         dice = {n: "" if value is None else f"{value:.4f}" for n, value in scores.dice.items()}
@@ -172,9 +177,16 @@ class _Loop:
         self._run.write_validation(scores.summary)
         self._listener.validated(step, scores)
 
+    def _refuse_ruined(self, step: int, loss: float) -> None:
+        """Weights that give no numbers replace neither model nor checkpoint."""
+        loss = self._ranks.from_first(lambda: loss)
+        if not math.isfinite(loss):
+            raise Diverged(step, loss, self._stepper.seconds, {})
+
     def _write_model(self, network: Network, step: int) -> None:
         name = self._run.path.resolve().name
-        said = describe(self._config, name=name, source=self._material.source, step=step)
+        source, licence = self._material.source, self._material.licence
+        said = describe(self._config, name=name, source=source, licence=licence, step=step)
         self._run.write_model(network.state_dict(), said)
 
     def _save(self, step: int) -> None:

@@ -66,8 +66,9 @@ def within_memory(
 ) -> TrainingPlan:
     """The first of ever more frugal ways that fits.
 
-    They are: as asked; samples of a step one after another (BatchNorm then sees one at a time);
-    blocks computed again in the backward pass; for whole volumes, ever thinner slabs.
+    They are: as asked; samples of a step one after another (BatchNorm then sees one at a time,
+    and has to find a variance in it); blocks computed again in the backward pass; for whole
+    volumes, ever thinner slabs.
 
     Args:
         config: As it was asked for.
@@ -182,8 +183,9 @@ def _answered(config: TrainingConfig, largest: Shape, stride: Shape) -> Shape:
 def _ways(config: TrainingConfig) -> Iterator[TrainingConfig]:
     yield config
     frugal = config
-    if config.batch > 1 and not config.one_by_one:
-        frugal = frugal.model_copy(update={"one_by_one": True})
+    alone = config.model_copy(update={"one_by_one": True})
+    if config.batch > 1 and not config.one_by_one and alone.has_statistics:
+        frugal = alone
         yield frugal
     if not config.recompute:
         frugal = frugal.model_copy(update={"recompute": True})

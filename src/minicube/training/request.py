@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from minicube.scans import LabelScheme
 from minicube.training.config import TrainingConfig
@@ -13,7 +14,10 @@ from minicube.training.tracking import MlflowStore
 from minicube.volumes import StoredCase
 from minicube.volumes.stream import Stream
 
-__all__ = ["Material", "TrainingRequest"]
+__all__ = ["LICENCE", "Material", "TrainingRequest"]
+
+LICENCE: Final = "that of the training data"
+"""Of weights, where nobody says more."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Material:
         train: To learn from; one that stands there twice is seen twice an epoch.
         held_out: Scored along the way, never learnt from.
         source: The former in words, for the model's description.
+        licence: Of the weights, for the same.
         whole: Whether held-out cases are segmented whole to score them; else only the loss of
             samples of them is probed, which costs little.
         memory: Bytes that the process may hold, or torch on a card; None sets no limit.
@@ -66,6 +71,7 @@ class Material:
     train: list[StoredCase]
     held_out: list[StoredCase]
     source: str
+    licence: str = LICENCE
     whole: bool = True
     memory: int | None = None
     device: Device = Device.CPU

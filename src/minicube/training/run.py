@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from minicube.scans import CaseFiles
 from minicube.simulator import Source
 from minicube.training.config import TrainingConfig
 from minicube.training.data import find_labelled_cases, prepare_cases, split_cases
+from minicube.training.describe import inherited
 from minicube.training.device import Device, keep_within, refuse_missing
 from minicube.training.listener import Listener, SilentListener
 from minicube.training.loop import fit, starting_weights
@@ -78,8 +80,9 @@ def _train(
     ranks: Ranks,
 ) -> None:
     started = run.is_started()
-    if not started:
-        starting_weights(request.start, request.config)  # refused before anything is begun
+    if not started:  # refused before anything is begun
+        starting_weights(request.start, request.config)
+        _split([files.identity for files in cases], request.config)
     before = run.read_sources() if started else None
     if before is not None:
         cases = _those_of_the_run(cases, before.keys(), request.data)
@@ -105,20 +108,9 @@ def _train(
             f"The run in {run.path} holds more memory than that.",
             hint="a run goes on as it began: give it more, or begin anew with --memory",
         )
-    train_names, held_out_names = ranks.from_first(run.read_split)
-    by_name = {case.identity: case for case in stored}
-    made_up = ", and made-up ones" if config.simulated else ""
     try:
         with _made_meanwhile(run, config, ranks) as stream:
-            material = Material(
-                train=[by_name[name] for name in train_names],
-                held_out=[by_name[name] for name in held_out_names],
-                source=f"{len(train_names)} cases of {request.data.resolve().name}{made_up}",
-                memory=request.memory,
-                device=request.device,
-                stream=stream,
-                ranks=ranks,
-            )
+            material = _material(run, request, stored, stream, ranks)
             start = request.start
             if started:
                 start = None if run.has_checkpoint() else run.read_start()
@@ -131,15 +123,44 @@ def _train(
         ) from error
 
 
+def _material(
+    run: RunFolder,
+    request: TrainingRequest,
+    stored: list[StoredCase],
+    stream: Stream | None,
+    ranks: Ranks,
+) -> Material:
+    train, held_out = ranks.from_first(run.read_split)
+    by_name = {case.identity: case for case in stored}
+    made_up = "" if stream is None else ", and made-up ones"
+    source, licence = inherited(
+        f"{len(train)} cases of {request.data.resolve().name}{made_up}",
+        ranks.from_first(run.read_ancestor),
+    )
+    return Material(
+        train=[by_name[name] for name in train],
+        held_out=[by_name[name] for name in held_out],
+        source=source,
+        licence=licence,
+        memory=request.memory,
+        device=request.device,
+        stream=stream,
+        ranks=ranks,
+    )
+
+
 def _begin(
     run: RunFolder, request: TrainingRequest, config: TrainingConfig, stored: list[StoredCase]
 ) -> None:
     """Write down what a new run is; its config last, for that makes it one."""
-    names = [case.identity for case in stored]
-    run.write_split(*split_cases(names, config.validation_share, config.seed))
+    run.write_split(*_split([case.identity for case in stored], config))
     run.write_sources({case.identity: case.origin for case in stored})
     run.write_start(request.start, minutes=request.minutes, memory=request.memory)
     run.write_config(config)
+
+
+def _split(names: list[str], config: TrainingConfig) -> tuple[list[str], list[str]]:
+    return split_cases(names, config.validation_share, config.seed)
 
 
 @contextmanager
@@ -186,6 +207,8 @@ def _refuse_to_mix_runs(run: RunFolder, resume: bool) -> None:
 
 
 def _refuse_unplanned(request: TrainingRequest, config: TrainingConfig) -> None:
+    if request.minutes is not None and not math.isfinite(request.minutes):
+        raise InputError(f"A training cannot take {request.minutes} minutes.")
     if config.simulated and request.memory is not None and request.device is Device.CPU:
         raise InputError(
             "A process of its own makes up cases, and its memory is not planned.",

@@ -2,7 +2,8 @@
 
 config.json         settings, with minutes already turned into steps
 environment.json    versions, processor, threads
-start.json          the model it began with, if any; the time and memory that settled settings
+start.json          the model it began with, if any, in its own words; the time and memory that
+                    settled settings
 split.json          which cases were learnt from, which held out
 sources.json        what each case was prepared from: checksums of its files, and how
 metrics.csv         loss and learning rate; Dice of the held-out cases
@@ -42,7 +43,7 @@ from minicube.scans import LabelScheme
 from minicube.training.config import TrainingConfig
 from minicube.volumes import Origin
 
-__all__ = ["METRICS", "RunFolder"]
+__all__ = ["METRICS", "Ancestor", "RunFolder"]
 
 METRICS = ("step", "split", "loss", "learning_rate", "seconds", "WT", "TC", "ET")
 _PACKAGES = ("minicube", "torch", "lightning-fabric", "monai", "numpy", "scipy")
@@ -62,11 +63,20 @@ _UNREADABLE = (
 Row = Mapping[str, str | int | float]
 
 
+class Ancestor(BaseModel):
+    """The model that a run began with, in its own words."""
+
+    name: str
+    trained_on: str
+    licence: str
+
+
 class _Begun(BaseModel):
     """What a run began with, and what settled some of its settings."""
 
     model: Path | None = None
     sha256: str | None = None
+    ancestor: Ancestor | None = None
     minutes: float | None = None
     memory: int | None = None
 
@@ -107,6 +117,7 @@ class RunFolder:
         begun = _Begun(
             model=None if model is None else model.place.absolute(),
             sha256=None if model is None else model.description.sha256,
+            ancestor=None if model is None else Ancestor(**model.description.model_dump()),
             minutes=minutes,
             memory=memory,
         )
@@ -127,6 +138,10 @@ class RunFolder:
                 hint="bring it back, or begin in another folder",
             )
         return begun.model
+
+    def read_ancestor(self) -> Ancestor | None:
+        """Return what the model that the run began with, if any, said of itself then."""
+        return self._begun().ancestor
 
     def settled(self) -> frozenset[str]:
         """Settings that came of the time or the memory it was given, and not of its config."""

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minicube._errors import InternalError
+from minicube._errors import InputError
 from minicube.networks import LeveledNetwork, Network, build_network
 from minicube.training.averaging import averaged, mixed
 from minicube.training.config import (
@@ -44,14 +44,15 @@ class Cause(StrEnum):
     SCORING = "scoring"
 
 
-class Diverged(InternalError):
+class Diverged(InputError):
     """The loss is no number any more.
 
     Args:
         step: Where it happened.
         loss: What it became, or else its gradient.
         seconds: Spent until then, by cause.
-        batch: Images and labels of the step, and the weights that met them.
+        batch: Images and labels of the step, and the weights that met them; nothing where it was
+            noticed on samples that are not learnt from.
     """
 
     def __init__(
@@ -65,8 +66,9 @@ class Diverged(InternalError):
         self.seconds = seconds
         self.batch = batch
         super().__init__(
-            f"The loss became {loss} at step {step}; the last checkpoint is kept. "
-            "A lower learning rate usually helps."
+            f"The loss became {loss} at step {step}; model and checkpoint are those from before.",
+            hint="begin anew in another folder: a lower learning rate usually helps, and a run "
+            "goes on with its own",
         )
 
 

@@ -19,6 +19,7 @@ from optuna.trial import TrialState
 
 from minicube._errors import InputError
 from minicube._files import locked, make_folder
+from minicube.evaluation.splits import patient_of
 from minicube.scans import CaseFiles, LabelScheme
 from minicube.training import (
     Device,
@@ -250,21 +251,26 @@ def _material(
     request: SearchRequest, space: Space, folder: SearchFolder, listener: SearchListener
 ) -> Material:
     """Cases prepared and split; no trial learns from one that judges it."""
-    config = space.config({})
+    config = space.config({})  # what is prepared and split by it cannot be searched
+
+    def stored(files: list[CaseFiles], home: Path) -> list[StoredCase]:
+        done, denoise = listener.preparing, config.denoise
+        return prepare_cases(files, home, labels=request.labels, denoise=denoise, done=done)
+
     files = find_labelled_cases(request.data)
-    judging_files = None if request.held_out is None else find_labelled_cases(request.held_out)
-    stored = _stored(request, files, folder.prepared, listener)
-    if judging_files is None:
-        names, judging = split_cases(
-            [case.identity for case in stored], config.validation_share, space.seed
-        )
-        held_out = [case for case in stored if case.identity in judging]
-        train = [case for case in stored if case.identity in names]
+    names = [case.identity for case in files]
+    if request.held_out is None:
+        learnt, _ = split_cases(names, config.validation_share, space.seed)
+        cases = stored(files, folder.prepared)
+        train = [case for case in cases if case.identity in learnt]
+        held_out = [case for case in cases if case.identity not in learnt]
     else:
-        train = stored
-        held_out = _stored(request, judging_files, folder.prepared / "held-out", listener)
-        learnt = [dict(case.origin) for case in train]
-        if both := [case.identity for case in held_out if dict(case.origin) in learnt]:
+        judging = find_labelled_cases(request.held_out)
+        _refuse_other_visits(names, [case.identity for case in judging])
+        train = stored(files, folder.prepared)
+        held_out = stored(judging, folder.prepared / "held-out")
+        origins = [dict(case.origin) for case in train]
+        if both := [case.identity for case in held_out if dict(case.origin) in origins]:
             raise InputError(
                 "Cases would judge what was learnt from them.",
                 found=f"in both folders: {', '.join(both)}",
@@ -277,10 +283,15 @@ def _material(
     )
 
 
-def _stored(
-    request: SearchRequest, files: list[CaseFiles], home: Path, listener: SearchListener
-) -> list[StoredCase]:
-    return prepare_cases(files, home, labels=request.labels, done=listener.preparing)
+def _refuse_other_visits(learnt: list[str], judging: list[str]) -> None:
+    """Of names that say which patient it is; others may be alike in two data sets."""
+    patients = {patient_of(name) for name in learnt if patient_of(name) != name}
+    if known := [name for name in judging if patient_of(name) in patients]:
+        raise InputError(
+            "Cases would judge what was learnt from other visits of their patients.",
+            found=f"of patients in both folders: {', '.join(known)}",
+            hint="keep a patient's visits in one folder; where they are other people, rename them",
+        )
 
 
 def _refuse_other_cases(study: optuna.Study, material: Material) -> None:

@@ -46,7 +46,7 @@ class Sampler(StrEnum):
 
 
 class _Plain(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class _Key(_Plain):
@@ -204,6 +204,8 @@ class Space(_Plain):
             raise ValueError(f"{key} = {value} does not fit the base: {error.found}") from error
         if config.simulated:
             raise ValueError(f"simulated must be 0: {_FIXED['simulated']}")
+        if config.start_share:
+            raise ValueError("start_share must be 0: no trial begins with a model")
 
     def config(self, values: Mapping[str, Value]) -> TrainingConfig:
         """The config of a trial.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import optuna
+from optuna.exceptions import OptunaError
 
 from minicube._errors import InputError, MinicubeError
 from minicube.scans import Region
@@ -28,7 +29,7 @@ REASON: Final = "reason"
 
 
 class Impossible(MinicubeError):
-    """A trial's values do not fit together; the search goes on without it."""
+    """A trial's values cannot be learnt with; the search goes on without it."""
 
 
 def values_of(trial: optuna.Trial, space: Space) -> dict[str, Value]:
@@ -64,7 +65,7 @@ def train_one(
 
     Raises:
         optuna.TrialPruned: It is not promising, or its loss is no number any more.
-        Impossible: Its values do not fit together.
+        Impossible: Its values do not fit together, or torch cannot compute with them.
     """
     try:
         config = space.config(values_of(trial, space))
@@ -80,6 +81,12 @@ def train_one(
         trial.set_user_attr(REASON, f"the loss became no number at step {error.step}")
         trial.set_user_attr(SECONDS, sum(error.seconds.values()))
         raise optuna.TrialPruned from error
+    except OptunaError:  # not promising, or another machine's by now
+        raise
+    except (RuntimeError, ValueError) as error:  # as torch says it: of shapes, of memory
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        trial.set_user_attr(REASON, reason)
+        raise Impossible(reason) from error
     trial.set_user_attr(SECONDS, sum(spent.values()))
     return watch.values[config.validations]
 
