@@ -252,7 +252,7 @@ def test_a_trial_that_cannot_be_is_noted_and_the_search_goes_on(data: Path, tmp_
     assert found["best"] == 1
 
 
-def test_a_trial_that_torch_cannot_compute_is_not_tried_again(
+def test_a_trial_without_room_is_not_tried_again(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = Stepper.step

@@ -79,9 +79,9 @@ def _cohort(request: Request, targets: list[Target], out: Path) -> list[dict[str
         left = [target for target in targets if target.out not in rows]
         if not request.overwrite:
             table = [] if rows else [out / VOLUMES]  # of a cohort that goes on, it is ours
-            json = targets[0].places.json
-            found = {*table, *([] if json is None else [json])}
-            refuse_existing(sorted(found.union(*(target.files for target in left))))
+            rows_file = targets[0].places.json  # which is not, even where nothing is left to do
+            guarded = {*table, *([rows_file] if rows_file else [])}
+            refuse_existing(sorted(guarded.union(*(target.files for target in left))))
         stages = Stages(work.read, work.compute, work.write)
         frugal = request.limits.memory is not None
         outcomes = one_by_one(left, stages) if frugal else overlapped(left, stages, request.jobs)

@@ -102,10 +102,10 @@ def converted(study: Study, named: Mapping[str, Path], out: Path) -> GivenStudy:
         InputError: The study cannot be used as it is.
     """
     from minicube.dicom import convert
-    from minicube.scans import Sequence
+    from minicube.scans import CONVERTED, Sequence
 
     numbers = {Sequence(name): _number(text) for name, text in named.items()}
-    case = convert(study, numbers, out / "scans")
+    case = convert(study, numbers, (out / CONVERTED).parent)
     return GivenStudy(case, Target(case.case, Places(out / LABELS)))
 
 

@@ -16,7 +16,7 @@ from minicube.dicom.choice import Assignment, choose, told_apart_by_time
 from minicube.dicom.recognition import Recognised, recognise
 from minicube.dicom.series import Series, read_series, read_volume
 from minicube.dicom.unpacking import unpacked
-from minicube.scans import CaseFiles, Layout, Sequence, write_volume
+from minicube.scans import CONVERTED, CaseFiles, Layout, Sequence, write_volume
 
 __all__ = [
     "NotRecognised",
@@ -129,7 +129,7 @@ def write_case_files(study: Study, assignment: Assignment, folder: Path) -> Case
         paths[sequence] = folder / f"{sequence.value}.nii.gz"
         write_volume(paths[sequence], read_volume(series), series.geometry)
     chosen = {"assignment": assignment.to_dict()}
-    write_json(folder / "study.json", study.to_dict() | chosen)
+    write_json(folder / Path(CONVERTED).name, study.to_dict() | chosen)
     return CaseFiles(
         study.identity,
         Layout.PLAIN,

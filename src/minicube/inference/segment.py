@@ -147,11 +147,10 @@ class Segmenter:
         if undeterminable(case.images):
             labels = without_enhancement(labels)
         how = self._refine.post.or_else(least_enhancing_of(self.models))
-        ml = case.geometry.voxel_ml
-        least = how.least_enhancing_ml or 0.0
-        labels = postprocess(labels, ml, replace(how, least_enhancing_ml=0.0))
-        tidy = postprocess(labels, ml, PostProcessing(least_enhancing_ml=least))
-        if told := _disbelieved(labels, tidy, ml, least):
+        voxel_ml, least = case.geometry.voxel_ml, how.least_enhancing_ml or 0.0
+        labels = postprocess(labels, voxel_ml, replace(how, least_enhancing_ml=0.0))
+        tidy = postprocess(labels, voxel_ml, PostProcessing(least_enhancing_ml=least))
+        if told := _disbelieved(labels, tidy, voxel_ml, least):
             case = replace(case, warnings=(*case.warnings, told))
         seconds = time.perf_counter() - began
         return Segmentation(case, tidy, self.models, seconds, plan, probabilities, how)

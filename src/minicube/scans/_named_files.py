@@ -99,7 +99,7 @@ def _case(layout: Layout, identity: str, parts: dict[Any, Path]) -> CaseFiles | 
 def names_a_sequence(path: Path) -> bool:
     """Whether a file of that name would be read as a sequence of a case."""
     part = _part_of(path)
-    return part is not None and part[-1] is not REFERENCE
+    return part is not None and isinstance(part[-1], Sequence)
 
 
 def with_unique_names(root: Path, found: list[tuple[Path, CaseFiles]]) -> list[CaseFiles]:

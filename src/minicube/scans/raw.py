@@ -57,13 +57,14 @@ def load_raw(files: CaseFiles) -> RawScan:
     left = ImagesOnDisk.of(files.in_order)
     images = {}
     for sequence in left:
-        check = ValueCheck(f"{sequence.label} ({left.places[sequence]})")
+        name = f"{sequence.label} ({left.places[sequence]})"
+        check = ValueCheck(name)
         image = images[sequence] = left[sequence]
         check.look_at(image)
         check.finish()
         if not image.max() > 0:
             raise InputError(
-                f"{sequence.label} ({left.places[sequence]}) has no value above 0.",
+                f"{name} has no value above 0.",
                 expected="a head brighter than the air around it",
                 found=f"values from {image.min():g} to {image.max():g}",
                 hint="export the scan again, without a shift of its values",

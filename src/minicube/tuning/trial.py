@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import optuna
-from optuna.exceptions import OptunaError
+import torch
 
 from minicube._errors import InputError, MinicubeError
 from minicube.scans import Region
@@ -65,7 +65,7 @@ def train_one(
 
     Raises:
         optuna.TrialPruned: It is not promising, or its loss is no number any more.
-        Impossible: Its values do not fit together, or torch cannot compute with them.
+        Impossible: Its values do not fit together, or a card has no memory for them.
     """
     try:
         config = space.config(values_of(trial, space))
@@ -81,10 +81,8 @@ def train_one(
         trial.set_user_attr(REASON, f"the loss became no number at step {error.step}")
         trial.set_user_attr(SECONDS, sum(error.seconds.values()))
         raise optuna.TrialPruned from error
-    except OptunaError:  # not promising, or another machine's by now
-        raise
-    except (RuntimeError, ValueError) as error:  # as torch says it: of shapes, of memory
-        reason = str(error).partition("\n")[0] or type(error).__name__
+    except torch.OutOfMemoryError as error:
+        reason = str(error).partition("\n")[0]
         trial.set_user_attr(REASON, reason)
         raise Impossible(reason) from error
     trial.set_user_attr(SECONDS, sum(spent.values()))

@@ -9,7 +9,7 @@ signal A, whatever A is; so squares are averaged, and 2σ² is taken away again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from minicube._errors import InputError, MissingExtra
 from minicube.volumes.box import bounding_box
 
-__all__ = ["denoise_rician", "estimate_noise"]
+__all__ = ["MAD_OF_A_NORMAL", "denoise_rician", "estimate_noise"]
 
 _PATCH_RADIUS = 1
 """Voxels; patches of 3³ are compared."""
@@ -25,7 +25,9 @@ _PATCH_RADIUS = 1
 _BLOCK_RADIUS = 3
 """Voxels, patch included; like patches are looked for among the 5³ nearest."""
 
-_MAD_OF_A_NORMAL = 0.6744897501960817
+MAD_OF_A_NORMAL: Final = 0.6744897501960817
+"""Median absolute deviation over standard deviation."""
+
 _KOAY_STEPS = 100
 
 
@@ -74,7 +76,7 @@ def estimate_noise(image: NDArray[np.float32], brain: NDArray[np.bool_]) -> floa
     steep = _steepness(mean)
     chosen = inside & (steep <= np.median(steep[inside]))
     chosen &= mean >= np.median(mean[chosen])
-    spread = float(np.median(diagonal[chosen])) / _MAD_OF_A_NORMAL
+    spread = float(np.median(diagonal[chosen])) / MAD_OF_A_NORMAL
     return _without_rician_narrowing(spread, float(np.median(mean[chosen])))
 
 

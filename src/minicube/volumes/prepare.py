@@ -52,6 +52,10 @@ class Scale:
     mean: float
     deviation: float
 
+    def undone(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The intensities that z-scores were made of, of the same shape."""
+        return scores * np.float32(self.deviation) + np.float32(self.mean)
+
 
 ABSENT: Final = Scale(0.0, 1.0)
 """What stands for the scale of a sequence that is not there."""
@@ -200,7 +204,7 @@ def unscaled(images: NDArray[np.float32], scales: tuple[Scale, ...]) -> NDArray[
         images: ``(sequence, x, y, z)``, z-scores.
         scales: Of each sequence.
     """
-    raw = [image * s.deviation + s.mean for image, s in zip(images, scales, strict=True)]
+    raw = [scale.undone(image) for image, scale in zip(images, scales, strict=True)]
     return np.where(images == 0, np.float32(0), np.stack(raw)).astype(np.float32)
 
 

@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from minicube.volumes.prepare import ABSENT, Prepared, normalise
+from minicube.volumes.denoise import MAD_OF_A_NORMAL
+from minicube.volumes.prepare import Prepared, normalise
 
 __all__ = ["even", "fit_shading"]
 
@@ -17,7 +18,6 @@ _POWERS: Final = [p for p in itertools.product(range(3), repeat=3) if 0 < sum(p)
 _VOXELS = 20_000  # that are fitted to, about
 _MAGNITUDES = 0.9  # share of the brain above 0, with less of which an image has no logarithm
 _TUKEY = 4.685  # standard deviations from which on a voxel has no weight
-_MAD_OF_A_NORMAL = 0.6744897501960817
 _ROUNDS = 20
 
 
@@ -61,16 +61,11 @@ def even(prepared: Prepared) -> Prepared:
 
     Args:
         prepared: From :func:`minicube.volumes.prepare`. A sequence without a shading that can
-            be measured is left as it is.
+            be measured, or that is not there, is left as it is.
     """
-    images = np.empty_like(prepared.images)
-    scales = list(prepared.scales)
+    images, scales = prepared.images.copy(), list(prepared.scales)
     for channel, scale in enumerate(prepared.scales):
-        scan = prepared.images[channel]
-        images[channel] = scan
-        if scale == ABSENT:
-            continue
-        scan = scan * np.float32(scale.deviation) + np.float32(scale.mean)
+        scan = scale.undone(images[channel])
         if (shading := fit_shading(scan, prepared.brain)) is not None:
             scan /= shading
             images[channel], scales[channel] = normalise(scan, prepared.brain)
@@ -83,7 +78,7 @@ def _robust_fit(terms: NDArray[np.float64], values: NDArray[np.float64]) -> NDAr
         weighted = terms.T * weights
         found = np.asarray(np.linalg.lstsq(weighted @ terms, weighted @ values)[0], np.float64)
         off = np.abs(values - terms @ found)
-        spread = float(np.median(off)) / _MAD_OF_A_NORMAL
+        spread = float(np.median(off)) / MAD_OF_A_NORMAL
         if spread == 0:
             break
         weights = np.square(1 - np.square(np.minimum(off / (_TUKEY * spread), 1)))
